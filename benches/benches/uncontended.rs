@@ -1,0 +1,4 @@
+#[cfg(not(loom))]
+fn main() {}
+#[cfg(loom)]
+fn main() {}
