@@ -1,1 +1,35 @@
-//! kva
+//! A bounded, fair allocator of aligned spans.
+//!
+//! An [`Arena`] hands out *spans*, contiguous runs of *quanta*, by [`Shape`]: a length
+//! and an alignment. Behind it is a [`Region`]: reserved address space, memory of
+//! yours, or nothing, for an arena of numbers. It never hands out more than it has;
+//! who asks for more waits, in order, asleep ([`Arena::alloc`]) or as a token
+//! ([`Arena::ask`]).
+//!
+//! What sets it apart is what a free does. It does not make quanta free and wake
+//! somebody who may find them gone: it *grants* them, under one lock, to the request
+//! that has waited longest, or to the one it was told to ([`Arena::free_to`]).
+//!
+//! Requests are [`Grow`] tokens: the promise of exactly one end, which either side can
+//! bring about and only one does. The module [`grow`] has the protocol.
+//!
+//! The vocabulary is that of vmem(9) (Bonwick and Adams, "Magazines and Vmem", USENIX
+//! 2001) where it has a word.
+
+mod arena;
+pub mod grow;
+#[doc(hidden)]
+pub mod list;
+mod region;
+mod requests;
+mod shape;
+mod space;
+mod stats;
+#[doc(hidden)]
+pub mod sync;
+
+pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
+pub use grow::{Answer, Committed, Grow, GrowId, GrowTable, Refusal, Sink};
+pub use region::{Decommit, Region, Reserve};
+pub use shape::{Shape, ShapeError, Span};
+pub use stats::ArenaStats;

@@ -1,0 +1,843 @@
+//! The arena: a bounded range of quanta, and the requests that wait for them.
+//!
+//! # The problem
+//!
+//! An allocator that wakes its sleepers and lets them race for what was freed loses
+//! exactly the race that matters: a page freed *for* somebody is taken by a thief
+//! before that somebody is awake. So nothing is ever freed for anybody to find: a
+//! free looks for its heir under the lock that makes the quanta free, and the span
+//! leaves that lock as the heir's.
+//!
+//! # The shape of it
+//!
+//! [`Space`](crate::space) knows which quanta are free, [`Requests`](crate::requests)
+//! who waits; both are plain data under one lock. Every operation decides under the
+//! lock, notes what is to be done in [`Todo`], unlocks, and does it: delivers, wakes,
+//! refuses. No sink, waker, system call or reclaimer runs under the lock (P8).
+//!
+//! # Invariants
+//!
+//! 1. Between two holds of the lock, no waiting request among the first
+//!    [`LOOKAHEAD`] that may be granted fits into the free quanta.
+//! 2. A request leaves the queue exactly once: granted, refused, forgotten, or given
+//!    up by its sleeper. A grow's word is committed before its request is granted or
+//!    refused, so that a withdrawn grow is passed over and costs nobody a span.
+//! 3. A span in `Todo` is busy in `Space`: nobody can take what is being delivered.
+//!
+//! # Fairness
+//!
+//! Requests are granted oldest first. Where the head does not fit, later ones that do
+//! may overtake it, as [`try_alloc`](Arena::try_alloc) may, at most `bypass` times;
+//! then everything that is freed stays free until the head fits (P4).
+//!
+//! Holding spans while waiting for more can deadlock under any first-in first-out
+//! discipline. Take all you will need at once, or use `try_alloc`.
+
+use std::io;
+use std::ptr::NonNull;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use crossbeam_utils::CachePadded;
+
+use crate::grow::{Answer, Committed, Grow, GrowId, GrowTable};
+use crate::region::Region;
+use crate::requests::{Asker, Requests};
+use crate::shape::{Shape, Span};
+use crate::space::{Busy, MAX_QUANTA, Space};
+use crate::stats::ArenaStats;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, BATCH, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
+
+/// How many waiting requests a free looks at. A bound on the time under the lock;
+/// who waits further back is reached when those before it were served.
+const LOOKAHEAD: usize = 16;
+
+/// A grow token as arenas take it.
+pub type SpanGrow = Grow<Span, AllocError>;
+
+/// Why an arena cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// No quanta, or more than the tables can number.
+    #[error("an arena of {0} quanta: there must be at least 1 and at most {max}", max = MAX_QUANTA)]
+    Size(usize),
+    /// The quantum is not a power of two, or smaller than the region can commit.
+    #[error("a quantum of {quantum} bytes: it must be a power of two and at least {granule}")]
+    Quantum {
+        /// What was asked for.
+        quantum: usize,
+        /// The least that the region can commit.
+        granule: usize,
+    },
+    /// The caller's memory does not start at a multiple of the quantum.
+    #[error("memory at {base:#x} does not start at a multiple of the quantum, {quantum}")]
+    Misaligned {
+        /// Where the memory starts.
+        base: usize,
+        /// The quantum.
+        quantum: usize,
+    },
+    /// The address space could not be reserved.
+    #[error("reserving address space")]
+    Reserve(#[from] io::Error),
+}
+
+/// Why a request got no span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The shape does not fit even into an empty arena.
+    #[error("{shape:?} does not fit into an arena of {quanta} quanta")]
+    TooLarge {
+        /// What was asked for.
+        shape: Shape,
+        /// The size of the arena.
+        quanta: u32,
+    },
+    /// Nothing fits now, or others have waited longer. Only of requests that do not wait.
+    #[error("scarce: nothing free fits, or others wait for it")]
+    Scarce,
+    /// The deadline passed.
+    #[error("the deadline passed before a span was free")]
+    TimedOut,
+    /// The arena was closed.
+    #[error("the arena is closed")]
+    Closed,
+    /// A span was free but the kernel would not back it with memory.
+    #[error("committing memory: {0}")]
+    Commit(io::ErrorKind),
+}
+
+/// Why a span was not freed. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FreeError {
+    /// It was given out by another arena.
+    #[error("{0:?} belongs to another arena")]
+    ForeignArena(Span),
+    /// It was freed before; its quanta may be somebody else's by now.
+    #[error("double free of {0:?}")]
+    DoubleFree(Span),
+}
+
+/// Why an address names no span; see [`Arena::span_at`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpanAtError {
+    /// The address is outside the arena's memory, or the arena has none.
+    #[error("address {0:#x} is outside the arena")]
+    Foreign(usize),
+    /// No taken span starts there.
+    #[error("no span that is taken starts at {0:#x}")]
+    NotTaken(usize),
+}
+
+/// Who got a span that was freed to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a claim that is gone means that the span is free for anybody"]
+pub enum Heir {
+    /// The grow it was freed for.
+    Claimant,
+    /// That grow had ended: the span was freed as by [`Arena::free`].
+    Gone,
+}
+
+/// Gives memory back when an arena is short; see [`Arena::register`].
+pub trait Reclaim: Send + Sync {
+    /// Somebody waits for `shape`. Called with no lock held, on the thread of whoever
+    /// waits; it should free what it can spare and return soon.
+    fn reclaim(&self, shape: Shape);
+}
+
+/// A bounded range of quanta from which aligned, contiguous spans are taken.
+///
+/// Cheap to clone: clones are handles of one arena.
+///
+/// ```
+/// use kva::{Arena, Region, Reserve, Shape};
+///
+/// let memory = Region::reserve(1 << 20, Reserve::new())?;
+/// let arena = Arena::new(memory, 4096)?;
+/// let table = arena.try_alloc(Shape::aligned(4, 4)?)?; // 16 KiB at 16 KiB
+/// let start = arena.ptr(table).expect("this arena has memory");
+/// assert_eq!(start.addr().get() % 16384, 0);
+/// arena.free(table)?;
+/// assert!(arena.free(table).is_err(), "a double free is an error and changes nothing");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Arena(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: u32,
+    quantum: usize,
+    bypass: u32,
+    state: Mutex<State>,
+    /// When the oldest waiting request came, `u64::MAX` where none waits: what others
+    /// may know of the queue without the lock. Written under the lock only.
+    oldest: CachePadded<AtomicU64>,
+    /// Ticks once a waiter: what "older" means, across all pools of this arena.
+    clock: CachePadded<AtomicU64>,
+    reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
+    _leak: LeakCheck,
+    /// Last, so that memory is unmapped when nothing refers to it.
+    region: Region,
+}
+
+#[derive(Debug)]
+struct State {
+    space: Space,
+    requests: Requests,
+    closed: bool,
+}
+
+/// What was decided under the lock and is done after it.
+struct Todo<'a> {
+    arena: &'a Inner,
+    grants: ArrayVec<(Committed<Span, AllocError>, Result<Span, AllocError>), BATCH>,
+    wakes: ArrayVec<std::task::Waker, BATCH>,
+    /// Withdrawn tokens, dropped outside the lock.
+    withdrawn: ArrayVec<SpanGrow, BATCH>,
+    /// Whether there was more to decide than fits in here.
+    more: bool,
+}
+
+impl<'a> Todo<'a> {
+    fn new(arena: &'a Inner) -> Self {
+        Self {
+            arena,
+            grants: ArrayVec::new(),
+            wakes: ArrayVec::new(),
+            withdrawn: ArrayVec::new(),
+            more: false,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.grants.is_full() || self.wakes.is_full() || self.withdrawn.is_full()
+    }
+}
+
+impl Todo<'_> {
+    /// Does what was decided, with no lock held.
+    fn act(&mut self) {
+        loop {
+            self.withdrawn.clear();
+            while let Some(waker) = self.wakes.pop() {
+                waker.wake();
+            }
+            while let Some((committed, end)) = self.grants.pop() {
+                match end.and_then(|span| self.arena.commit(span)) {
+                    Ok(span) => committed.deliver(span),
+                    Err(error) => committed.refuse(error),
+                }
+            }
+            if !std::mem::take(&mut self.more) {
+                return;
+            }
+            let mut state = self.arena.state.lock();
+            state.settle(self);
+        }
+    }
+}
+
+/// Where something panicked in [`Todo::act`], what is left is still done: a panicking
+/// waker or sink strands nobody behind it (P5).
+impl Drop for Todo<'_> {
+    fn drop(&mut self) {
+        self.act();
+    }
+}
+
+impl State {
+    /// Restores invariant 1, or as much of it as `todo` has room for, and publishes
+    /// what others may know without the lock.
+    fn settle(&mut self, todo: &mut Todo<'_>) {
+        let arena = todo.arena;
+        let mut looked = 0;
+        let mut at = self.requests.head();
+        let mut refused: Option<Shape> = None;
+        while let Some(this) = at
+            && (self.closed || looked < LOOKAHEAD)
+        {
+            if todo.is_full() {
+                todo.more = true;
+                break;
+            }
+            at = self.requests.after(this);
+            let (shape, asked_at) = (
+                self.requests.get(this).shape,
+                self.requests.get(this).asked_at,
+            );
+            if self.closed {
+                self.answer(this, Err(AllocError::Closed), todo);
+                continue;
+            }
+            if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this)
+            {
+                break;
+            }
+            if refused.is_some_and(|no| shape.covers(no)) {
+                looked += 1;
+                continue;
+            }
+            if let Some(busy) = self.space.take(shape) {
+                self.answer(this, Ok(arena.span(busy)), todo);
+                self.requests.note_pass(asked_at);
+            } else {
+                looked += 1;
+                refused = Some(shape);
+            }
+        }
+        // Relaxed: a hint, see `Arena::oldest`.
+        arena.oldest.store(self.requests.oldest(), Relaxed);
+    }
+
+    /// Ends the request at `at`: a span that cannot be handed over is free again.
+    fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) {
+        if let Some(waker) = self.requests.answer_sleeper(at, answer) {
+            todo.wakes.push(waker);
+            return;
+        }
+        let Asker::Grow(grow) = self.requests.remove(at) else {
+            unreachable!("sleepers were answered above");
+        };
+        match grow.commit() {
+            Ok(committed) => todo.grants.push((committed, answer)),
+            Err(withdrawn) => {
+                todo.withdrawn.push(withdrawn);
+                if let Ok(span) = answer {
+                    self.space.give(span.busy());
+                }
+            }
+        }
+    }
+}
+
+impl Span {
+    const fn busy(self) -> Busy {
+        Busy {
+            start: self.start,
+            len: self.len,
+            serial: self.serial,
+        }
+    }
+}
+
+impl Inner {
+    const fn span(&self, busy: Busy) -> Span {
+        Span {
+            start: busy.start,
+            len: busy.len,
+            serial: busy.serial,
+            arena: self.id,
+        }
+    }
+
+    /// Backs a span with memory, or frees it again.
+    fn commit(&self, span: Span) -> Result<Span, AllocError> {
+        match self.region.commit(span, self.quantum) {
+            Ok(()) => Ok(span),
+            Err(error) => {
+                self.change(|state, _| state.space.give(span.busy()));
+                Err(AllocError::Commit(error.kind()))
+            }
+        }
+    }
+
+    /// Decides under the lock, acts after it.
+    fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
+        let mut todo = Todo::new(self);
+        let mut state = self.state.lock();
+        let result = decide(&mut state, &mut todo);
+        state.settle(&mut todo);
+        drop(state);
+        todo.act();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Tells those who may hold memory they don't need that somebody waits.
+    fn call_reclaimers(&self, shape: Shape) {
+        let mut at = 0;
+        loop {
+            // One at a time, so that none is called under the lock.
+            let reclaimer = {
+                let reclaimers = self.reclaimers.lock();
+                let Some(weak) = reclaimers.get(at) else {
+                    return;
+                };
+                weak.upgrade()
+            };
+            if let Some(reclaimer) = reclaimer {
+                reclaimer.reclaim(shape);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// What a first look at the arena found.
+enum Look {
+    Granted(Span),
+    Queued(u32),
+    Refused(AllocError),
+}
+
+impl Arena {
+    /// How many later requests may overtake a waiting one, unless
+    /// [`with_bypass`](Self::with_bypass) says otherwise.
+    pub const DEFAULT_BYPASS: u32 = 64;
+
+    /// An arena over the whole of `region`, in quanta of `quantum` bytes.
+    ///
+    /// # Errors
+    /// The quantum is no power of two or smaller than the region's pages, the region is
+    /// smaller than a quantum or misaligned, or holds 2^31 quanta or more.
+    pub fn new(region: Region, quantum: usize) -> Result<Self, ArenaError> {
+        Self::with_bypass(region, quantum, Self::DEFAULT_BYPASS)
+    }
+
+    /// As [`new`](Self::new), where a waiting request is overtaken by at most `bypass`
+    /// later ones. 0 is strict first-in first-out.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
+        let granule = region.granule();
+        if !quantum.is_power_of_two() || quantum < granule {
+            return Err(ArenaError::Quantum { quantum, granule });
+        }
+        let base = region.base().map_or(0, |base| base.addr().get());
+        if !base.is_multiple_of(quantum) {
+            return Err(ArenaError::Misaligned { base, quantum });
+        }
+        let quanta = region.len() / quantum;
+        let n = u32::try_from(quanta)
+            .ok()
+            .filter(|n| (1..=MAX_QUANTA).contains(n));
+        let n = n.ok_or(ArenaError::Size(quanta))?;
+        Ok(Self(Arc::new(Inner {
+            id: unique_id(),
+            quantum,
+            bypass,
+            state: Mutex::new(State {
+                space: Space::new(n, base / quantum),
+                requests: Requests::default(),
+                closed: false,
+            }),
+            oldest: CachePadded::new(AtomicU64::new(u64::MAX)),
+            clock: CachePadded::new(AtomicU64::new(0)),
+            reclaimers: Mutex::new(Vec::new()),
+            _leak: LeakCheck::new(),
+            region,
+        })))
+    }
+
+    /// The size in quanta.
+    pub fn quanta(&self) -> u32 {
+        self.0.lock().space.size()
+    }
+
+    /// The quantum in bytes; 1 for an arena of numbers.
+    pub fn quantum(&self) -> usize {
+        self.0.quantum
+    }
+
+    /// Where the memory of `span` starts; `None` for an arena of numbers.
+    ///
+    /// The pointer is good for reads and writes of the span's bytes while the span is
+    /// held and the arena lives.
+    ///
+    /// # Panics
+    /// If `span` is another arena's.
+    pub fn ptr(&self, span: Span) -> Option<NonNull<u8>> {
+        assert_eq!(span.arena, self.0.id, "{span:?} belongs to another arena");
+        let base = self.0.region.base()?;
+        NonNull::new(
+            base.as_ptr()
+                .wrapping_add(span.start as usize * self.0.quantum),
+        )
+    }
+
+    /// The span that starts at `address`, for callers that keep addresses only, as the
+    /// classic pair of functions does.
+    ///
+    /// # Errors
+    /// The address is not in this arena, or no span that is taken starts there.
+    pub fn span_at(&self, address: NonNull<u8>) -> Result<Span, SpanAtError> {
+        let address = address.addr().get();
+        let Some(base) = self.0.region.base() else {
+            return Err(SpanAtError::Foreign(address));
+        };
+        let offset = address.wrapping_sub(base.addr().get());
+        if offset >= self.quanta() as usize * self.0.quantum {
+            return Err(SpanAtError::Foreign(address));
+        }
+        let busy = offset
+            .is_multiple_of(self.0.quantum)
+            .then(|| {
+                self.0
+                    .lock()
+                    .space
+                    .busy_at((offset / self.0.quantum) as u32)
+            })
+            .flatten();
+        busy.map(|busy| self.0.span(busy))
+            .ok_or(SpanAtError::NotTaken(address))
+    }
+
+    /// A new, latest moment on this arena's clock, which orders waiters by age.
+    pub fn now(&self) -> u64 {
+        // Relaxed: only the order of the ticks matters, and a read-modify-write has one.
+        self.0.clock.fetch_add(1, Relaxed)
+    }
+
+    /// When the oldest waiting request came, by the arena's clock; `u64::MAX` where none
+    /// waits. A hint: it may be old by the time it is read.
+    ///
+    /// A pool reads it under its own lock, after which its page is either released or
+    /// in the pool where a reclaimer finds it. Whoever queues a request calls the
+    /// reclaimers after it: so either the pool sees the request, by the pool's lock, or
+    /// the reclaimer sees the page.
+    pub fn oldest(&self) -> u64 {
+        // Relaxed: see above; the pool's lock makes the edge.
+        self.0.oldest.load(Relaxed)
+    }
+
+    /// Makes room for `requests` more that wait at once, so that queueing them allocates
+    /// nothing. A pool calls it when it is made, for as many grows as it may have pending.
+    pub fn reserve_requests(&self, requests: usize) {
+        self.0.lock().requests.reserve(requests);
+    }
+
+    /// Calls `reclaimer` from now on whenever a request has to wait.
+    pub fn register(&self, reclaimer: Weak<dyn Reclaim>) {
+        let mut reclaimers = self.0.reclaimers.lock();
+        reclaimers.retain(|other| other.strong_count() > 0);
+        reclaimers.push(reclaimer);
+    }
+
+    /// Takes a span if one is free and nobody who waits would be overtaken once too often.
+    ///
+    /// # Errors
+    /// [`Scarce`](AllocError::Scarce), or any other [`AllocError`] but `TimedOut`.
+    pub fn try_alloc(&self, shape: Shape) -> Result<Span, AllocError> {
+        let look = self.0.change(|state, _| {
+            let now = u64::MAX - 1; // younger than whoever waits
+            state.look(&self.0, shape, now)
+        });
+        match look {
+            Ok(Some(span)) => self.0.commit(span),
+            Ok(None) => Err(AllocError::Scarce),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a span, sleeping until one is free.
+    ///
+    /// # Errors
+    /// [`TooLarge`](AllocError::TooLarge), [`Closed`](AllocError::Closed) or
+    /// [`Commit`](AllocError::Commit).
+    pub fn alloc(&self, shape: Shape) -> Result<Span, AllocError> {
+        self.alloc_until(shape, None)
+    }
+
+    /// Takes a span, sleeping at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc), and [`TimedOut`](AllocError::TimedOut).
+    pub fn alloc_timeout(&self, shape: Shape, timeout: Duration) -> Result<Span, AllocError> {
+        self.alloc_until(shape, Instant::now().checked_add(timeout))
+    }
+
+    /// Takes a span, sleeping until `deadline`.
+    ///
+    /// # Errors
+    /// As [`alloc_timeout`](Self::alloc_timeout).
+    pub fn alloc_deadline(&self, shape: Shape, deadline: Instant) -> Result<Span, AllocError> {
+        self.alloc_until(shape, Some(deadline))
+    }
+
+    /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
+    /// that sleeps on its caller's thread calls for a grow it has committed to.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    pub fn alloc_claiming(&self, shape: Shape, claim: GrowId) -> Result<Span, AllocError> {
+        self.sleep_for(shape, Some(claim), None)
+    }
+
+    fn alloc_until(&self, shape: Shape, deadline: Option<Instant>) -> Result<Span, AllocError> {
+        self.sleep_for(shape, None, deadline)
+    }
+
+    fn sleep_for(
+        &self,
+        shape: Shape,
+        claim: Option<GrowId>,
+        deadline: Option<Instant>,
+    ) -> Result<Span, AllocError> {
+        let inner = &*self.0;
+        let asked_at = self.now();
+        let mut sleeper: Option<Sleeper<'_>> = None;
+        let found = block_on_until(deadline, |waker| {
+            if let Some(sleeper) = &mut sleeper {
+                return sleeper.poll();
+            }
+            let look = inner.change(|state, _| match state.look(inner, shape, asked_at) {
+                Ok(Some(span)) => Look::Granted(span),
+                Ok(None) => {
+                    let asker = Asker::Sleeper {
+                        waker: waker.clone(),
+                        claim,
+                    };
+                    Look::Queued(state.requests.push(shape, asked_at, asker))
+                }
+                Err(error) => Look::Refused(error),
+            });
+            match look {
+                Look::Granted(span) => Poll::Ready(Ok(span)),
+                Look::Refused(error) => Poll::Ready(Err(error)),
+                Look::Queued(at) => {
+                    let sleeper = sleeper.insert(Sleeper {
+                        arena: inner,
+                        at: Some(at),
+                    });
+                    inner.call_reclaimers(shape);
+                    sleeper.poll()
+                }
+            }
+        });
+        let found = found.unwrap_or_else(|| {
+            sleeper
+                .as_mut()
+                .map_or(Err(AllocError::TimedOut), Sleeper::give_up)
+        });
+        inner.commit(found?)
+    }
+
+    /// Asks for a span, and never sleeps: it is granted now, or `grow` waits in the
+    /// queue and is delivered to when its turn comes.
+    ///
+    /// A grow that was withdrawn on its way here is not queued.
+    pub fn ask(&self, shape: Shape, grow: SpanGrow) -> Answer<Span, AllocError> {
+        let inner = &*self.0;
+        let answer = inner.change(|state, todo| {
+            if grow.is_withdrawn() {
+                // Dropped outside the lock.
+                todo.withdrawn.push(grow);
+                return Answer::Withdrawn;
+            }
+            let end = match state.look(inner, shape, grow.asked_at()) {
+                Ok(None) => {
+                    let asked_at = grow.asked_at();
+                    // The place the request is going to have; `push` confirms it.
+                    let at = state.requests.next_place();
+                    grow.set_place(at);
+                    let pushed = state.requests.push(shape, asked_at, Asker::Grow(grow));
+                    debug_assert_eq!(pushed, at);
+                    return Answer::Later;
+                }
+                Ok(Some(span)) => Ok(span),
+                Err(error) => Err(error),
+            };
+            match grow.commit() {
+                Ok(committed) => Answer::Now(committed, end),
+                Err(withdrawn) => {
+                    todo.withdrawn.push(withdrawn);
+                    if let Ok(span) = end {
+                        state.space.give(span.busy());
+                    }
+                    Answer::Withdrawn
+                }
+            }
+        });
+        match answer {
+            Answer::Now(committed, Ok(span)) => Answer::Now(committed, inner.commit(span)),
+            Answer::Later => {
+                inner.call_reclaimers(shape);
+                Answer::Later
+            }
+            other => other,
+        }
+    }
+
+    /// Takes a withdrawn grow out of the queue, if it got there. `table` is the one that
+    /// [withdrew](GrowTable::withdraw) it.
+    ///
+    /// Either the asker queued it before this call has the lock, and it is found here; or
+    /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
+    pub fn forget(&self, table: &GrowTable, id: GrowId) {
+        self.0.change(|state, todo| {
+            let at = table.place(id);
+            if state.requests.is_grow(at, id)
+                && let Asker::Grow(grow) = state.requests.remove(at)
+            {
+                todo.withdrawn.push(grow);
+            }
+        });
+    }
+
+    /// Gives a span back. Whoever has waited longest for something that fits now has it
+    /// before this returns.
+    ///
+    /// # Errors
+    /// The span is another arena's, or was freed before. Nothing is changed then.
+    pub fn free(&self, span: Span) -> Result<(), FreeError> {
+        self.release(span, None).map(|_| ())
+    }
+
+    /// Gives a span back to the grow `claim`, whether it waits as a token
+    /// ([`ask`](Self::ask)) or asleep ([`alloc_claiming`](Self::alloc_claiming)), past
+    /// everybody else who waits: the span never is free in between (P3). If that grow
+    /// has ended meanwhile, or asked for a shape that `span` does not satisfy, the
+    /// span is freed as by [`free`](Self::free).
+    ///
+    /// # Errors
+    /// As [`free`](Self::free).
+    pub fn free_to(&self, claim: GrowId, span: Span) -> Result<Heir, FreeError> {
+        self.release(span, Some(claim))
+    }
+
+    fn release(&self, span: Span, claim: Option<GrowId>) -> Result<Heir, FreeError> {
+        let inner = &*self.0;
+        if span.arena != inner.id {
+            return Err(FreeError::ForeignArena(span));
+        }
+        let mut span = span;
+        if inner.region.decommits() {
+            // The system calls run unlocked: the receipt is changed first, so that a second
+            // free of the old one is an error all the while.
+            span = {
+                let mut state = inner.lock();
+                state.check_held(span)?;
+                let len = Shape::new(span.len).expect("a span is never empty");
+                inner.span(state.space.pass_on(span.busy(), len))
+            };
+            inner.region.decommit(span, inner.quantum);
+        }
+        inner.change(|state, todo| {
+            state.check_held(span)?;
+            let heir = claim.and_then(|claim| state.requests.find_claim(claim)).filter(|&at| {
+                // A grow that was withdrawn but not yet forgotten is no heir.
+                let live = !matches!(state.requests.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
+                live && state.space.suits(span.busy(), state.requests.get(at).shape)
+            });
+            let Some(at) = heir else {
+                state.space.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let shape = state.requests.get(at).shape;
+            let kept = inner.span(state.space.pass_on(span.busy(), shape));
+            state.answer(at, Ok(kept), todo);
+            Ok(Heir::Claimant)
+        })
+    }
+
+    /// Refuses every waiting and every later request with
+    /// [`Closed`](AllocError::Closed). Spans can still be freed. Closing twice is once.
+    pub fn close(&self) {
+        self.0.change(|state, _| state.closed = true);
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
+    /// A snapshot; walks the free runs under the lock.
+    pub fn stats(&self) -> ArenaStats {
+        let state = self.0.lock();
+        ArenaStats::of(&state.space, state.requests.waiting())
+    }
+}
+
+impl State {
+    /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
+    /// commits its memory after the lock.
+    fn look(
+        &mut self,
+        arena: &Inner,
+        shape: Shape,
+        asked_at: u64,
+    ) -> Result<Option<Span>, AllocError> {
+        if self.closed {
+            return Err(AllocError::Closed);
+        }
+        if !self.space.could_ever_fit(shape) {
+            return Err(AllocError::TooLarge {
+                shape,
+                quanta: self.space.size(),
+            });
+        }
+        if !self.requests.may_pass(asked_at, arena.bypass) {
+            return Ok(None);
+        }
+        let taken = self.space.take(shape);
+        if taken.is_some() {
+            self.requests.note_pass(asked_at);
+        }
+        Ok(taken.map(|busy| arena.span(busy)))
+    }
+
+    fn check_held(&self, span: Span) -> Result<(), FreeError> {
+        match self.space.busy_at(span.start) {
+            Some(busy) if busy == span.busy() => Ok(()),
+            _ => Err(FreeError::DoubleFree(span)),
+        }
+    }
+}
+
+/// A thread asleep in the arena. Dropping it gives up.
+struct Sleeper<'a> {
+    arena: &'a Inner,
+    at: Option<u32>,
+}
+
+impl Sleeper<'_> {
+    fn poll(&mut self) -> Poll<Result<Span, AllocError>> {
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        let answer = self.arena.lock().requests.take_answer(at);
+        match answer {
+            Some(answer) => {
+                self.at = None;
+                Poll::Ready(answer)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Leaves the queue; what was granted in the last moment is kept.
+    fn give_up(&mut self) -> Result<Span, AllocError> {
+        let Some(at) = self.at.take() else {
+            return Err(AllocError::TimedOut);
+        };
+        let (answer, asker) = self
+            .arena
+            .change(|state, _| match state.requests.take_answer(at) {
+                Some(answer) => (answer, None),
+                None => (Err(AllocError::TimedOut), Some(state.requests.remove(at))),
+            });
+        // The waker is dropped outside the lock.
+        drop(asker);
+        answer
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        if let Ok(span) = self.give_up() {
+            self.arena.change(|state, _| state.space.give(span.busy()));
+        }
+    }
+}

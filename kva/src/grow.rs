@@ -1,0 +1,423 @@
+//! The grow token: one pending request for one page, and who decides how it ends.
+//!
+//! # The problem
+//!
+//! A getter asks a back-end for a page and the back-end has none. Now two parties
+//! may end the request at the same moment: the back-end, which finds a page, and
+//! the getter's pool, which no longer needs it because somebody put an item back.
+//! They hold different locks, and never both. If both win, a page nobody counted
+//! arrives (P1) or one is lost (P5); if each thinks that the other won, the getter
+//! sleeps for ever (P2).
+//!
+//! # The protocol
+//!
+//! Each request has one *word*, and whoever changes it from *pending* has won:
+//!
+//! | state | who holds the [`Grow`] | may become |
+//! | --- | --- | --- |
+//! | pending, *reserved* | the asker, on its way to the back-end | committed, withdrawn |
+//! | pending, *asked* | the back-end, in its queue | committed, withdrawn |
+//! | committed | the back-end, as [`Committed`]: a page or an error will follow | - |
+//! | withdrawn | whoever still has the token, which is worthless now | - |
+//!
+//! *Reserved* and *asked* are one state of the word: a request that is withdrawn on
+//! its way to the back-end is found withdrawn when it gets there, under the
+//! back-end's own lock, and is not queued.
+//!
+//! A back-end that can look at the word while it waits commits at the last moment,
+//! when it has the page in hand. One that sleeps on the caller's thread and cannot
+//! look commits before it sleeps: its request cannot be withdrawn, and its page
+//! comes whenever it comes.
+//!
+//! # Invariants
+//!
+//! 1. A word leaves *pending* exactly once for each reservation: by `commit` or by
+//!    `withdraw`, never both.
+//! 2. A [`Committed`] ends exactly once: delivered or refused. Dropping it refuses,
+//!    as dropping a [`Grow`] does, so that a panic in a back-end ends the request.
+//! 3. A token of an earlier reservation of the same slot changes nothing: the word
+//!    carries the reservation's number.
+//!
+//! # Memory orderings
+//!
+//! The word elects a winner and carries no data: what the winner hands over (a
+//! page, a ledger slot) is handed over under the pool's or the back-end's lock. All
+//! its accesses are Relaxed; a read-modify-write always sees the latest value, and
+//! the argument for "withdrawn before asked" goes by the back-end's lock, see
+//! [`Arena::forget`](crate::Arena::forget).
+
+use std::fmt;
+
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, unique_id};
+
+/// Names one reservation of one slot of one table, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrowId {
+    table: u32,
+    slot: u32,
+    number: u64,
+}
+
+impl GrowId {
+    /// The slot of the pool that asks.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+impl fmt::Debug for GrowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grow({}.{}#{})", self.table, self.slot, self.number)
+    }
+}
+
+const FREE: u64 = 0;
+const PENDING: u64 = 1;
+const COMMITTED: u64 = 2;
+const WITHDRAWN: u64 = 3;
+const STATE_BITS: u32 = 2;
+
+const fn word(number: u64, state: u64) -> u64 {
+    number << STATE_BITS | state
+}
+
+#[derive(Debug)]
+struct Slot {
+    word: AtomicU64,
+    /// Where the back-end keeps the request. Written and read under the back-end's
+    /// lock; atomic so that no `unsafe` is needed to say so.
+    place: AtomicU32,
+}
+
+/// The words of all requests that one pool may have pending at once.
+#[derive(Debug)]
+pub struct GrowTable {
+    id: u32,
+    slots: Box<[Slot]>,
+}
+
+impl GrowTable {
+    /// A table of `slots` slots, all free.
+    #[must_use]
+    pub fn new(slots: u32) -> Arc<Self> {
+        Arc::new(Self {
+            id: unique_id(),
+            slots: (0..slots)
+                .map(|_| Slot {
+                    word: AtomicU64::new(word(0, FREE)),
+                    place: AtomicU32::new(0),
+                })
+                .collect(),
+        })
+    }
+
+    /// How many requests may be pending at once.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Whether nothing can ever be pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Begins a request in `slot`, whose last one must have ended. `asked_at` is when
+    /// the waiter it is for came: back-ends serve older requests first.
+    pub fn reserve<P, E>(
+        self: &Arc<Self>,
+        slot: u32,
+        asked_at: u64,
+        sink: Arc<dyn Sink<P, E>>,
+    ) -> Grow<P, E> {
+        let cell = &self.slots[slot as usize].word;
+        // Relaxed: the pool's lock, held here and where the last request of this slot
+        // ended, orders the two.
+        let last = cell.load(Relaxed);
+        debug_assert_ne!(
+            last & ((1 << STATE_BITS) - 1),
+            PENDING,
+            "the slot is in use"
+        );
+        let number = (last >> STATE_BITS) + 1;
+        // Relaxed: a late token of an earlier number fails its exchange against any
+        // value of this word that it can see, old or new (invariant 3).
+        cell.store(word(number, PENDING), Relaxed);
+        let id = GrowId {
+            table: self.id,
+            slot,
+            number,
+        };
+        Grow(Some(Token {
+            table: self.clone(),
+            id,
+            asked_at,
+            sink,
+        }))
+    }
+
+    /// Takes the request back, unless the back-end has committed to it. On `true`
+    /// the back-end will never deliver to it, and should be told to forget it.
+    #[must_use]
+    pub fn withdraw(&self, id: GrowId) -> bool {
+        self.elect(id, WITHDRAWN)
+    }
+
+    fn elect(&self, id: GrowId, state: u64) -> bool {
+        // Relaxed: the word only elects; see the module.
+        self.slots[id.slot as usize]
+            .word
+            .compare_exchange(
+                word(id.number, PENDING),
+                word(id.number, state),
+                Relaxed,
+                Relaxed,
+            )
+            .is_ok()
+    }
+}
+
+/// Where requests end: the pool that asked.
+pub trait Sink<P, E>: Send + Sync {
+    /// The request `id` ended. Called exactly once for each request that a back-end
+    /// committed to, with no lock held, on whatever thread found out.
+    fn finish(&self, id: GrowId, end: Result<P, Refusal<E>>);
+}
+
+/// Why a request ended without a page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal<E> {
+    /// The back-end said so.
+    #[error(transparent)]
+    Error(#[from] E),
+    /// The back-end dropped the request, or panicked with it in hand.
+    #[error("the back-end dropped the request")]
+    Abandoned,
+}
+
+struct Token<P, E> {
+    table: Arc<GrowTable>,
+    id: GrowId,
+    asked_at: u64,
+    sink: Arc<dyn Sink<P, E>>,
+}
+
+/// One pending request for one page, as its back-end holds it.
+///
+/// Dropping it undecided refuses the request.
+#[must_use = "dropping a request refuses it"]
+pub struct Grow<P, E>(Option<Token<P, E>>);
+
+/// A request that a back-end has committed to: it can no longer be withdrawn.
+///
+/// Dropping it refuses the request.
+#[must_use = "dropping a request refuses it"]
+pub struct Committed<P, E>(Option<Token<P, E>>);
+
+const HELD: &str = "a token is taken only by what consumes it";
+
+impl<P, E> Grow<P, E> {
+    fn token(&self) -> &Token<P, E> {
+        self.0.as_ref().expect(HELD)
+    }
+
+    fn take(&mut self) -> Token<P, E> {
+        self.0.take().expect(HELD)
+    }
+
+    /// Which request this is.
+    #[must_use]
+    pub fn id(&self) -> GrowId {
+        self.token().id
+    }
+
+    /// When the waiter it is for came; see [`GrowTable::reserve`].
+    #[must_use]
+    pub fn asked_at(&self) -> u64 {
+        self.token().asked_at
+    }
+
+    /// Decides that the request ends with this back-end.
+    ///
+    /// # Errors
+    /// It was withdrawn, and there is nothing more to do. The token comes back, to be
+    /// dropped where no lock is held: it may be the last thing that keeps its pool alive.
+    pub fn commit(mut self) -> Result<Committed<P, E>, Self> {
+        let token = self.take();
+        if token.table.elect(token.id, COMMITTED) {
+            Ok(Committed(Some(token)))
+        } else {
+            Err(Self(Some(token)))
+        }
+    }
+
+    /// Whether it was withdrawn already.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        let token = self.token();
+        // Relaxed: a stale "pending" is settled by `commit`; see the module.
+        token.table.slots[token.id.slot as usize].word.load(Relaxed)
+            != word(token.id.number, PENDING)
+    }
+
+    /// Notes where the back-end keeps the request. Under the back-end's lock.
+    pub(crate) fn set_place(&self, place: u32) {
+        let token = self.token();
+        // Relaxed: under the back-end's lock, as `GrowTable::place` is.
+        token.table.slots[token.id.slot as usize]
+            .place
+            .store(place, Relaxed);
+    }
+}
+
+impl GrowTable {
+    /// Where the back-end keeps the request, if it does. Under the back-end's lock.
+    pub(crate) fn place(&self, id: GrowId) -> u32 {
+        self.slots[id.slot as usize].place.load(Relaxed)
+    }
+}
+
+impl<P, E> Drop for Grow<P, E> {
+    fn drop(&mut self) {
+        if let Some(token) = self.0.take()
+            && token.table.elect(token.id, COMMITTED)
+        {
+            token.sink.finish(token.id, Err(Refusal::Abandoned));
+        }
+    }
+}
+
+impl<P, E> Committed<P, E> {
+    fn take(&mut self) -> Token<P, E> {
+        self.0.take().expect(HELD)
+    }
+
+    fn token(&self) -> &Token<P, E> {
+        self.0.as_ref().expect(HELD)
+    }
+
+    /// Which request this is.
+    #[must_use]
+    pub fn id(&self) -> GrowId {
+        self.token().id
+    }
+
+    /// Ends the request with a page.
+    pub fn deliver(self, page: P) {
+        self.finish(Ok(page));
+    }
+
+    /// Ends the request with an error.
+    pub fn refuse(self, error: E) {
+        self.finish(Err(Refusal::Error(error)));
+    }
+
+    /// Ends the request.
+    pub fn finish(mut self, end: Result<P, Refusal<E>>) {
+        let token = self.take();
+        token.sink.finish(token.id, end);
+    }
+
+    /// Gives the duty to end the request to the caller, which must be its sink.
+    pub fn into_id(mut self) -> GrowId {
+        self.take().id
+    }
+}
+
+impl<P, E> Drop for Committed<P, E> {
+    fn drop(&mut self) {
+        if let Some(token) = self.0.take() {
+            token.sink.finish(token.id, Err(Refusal::Abandoned));
+        }
+    }
+}
+
+impl<P, E> fmt::Debug for Grow<P, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.token().id)
+    }
+}
+
+impl<P, E> fmt::Debug for Committed<P, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.id())
+    }
+}
+
+/// What a back-end says to a request.
+#[derive(Debug)]
+#[must_use = "an answer may carry a page"]
+pub enum Answer<P, E> {
+    /// The back-end has the token and will end the request later.
+    Later,
+    /// The request was withdrawn before it was asked. Nothing will come.
+    Withdrawn,
+    /// It ended at once, on the asker's thread.
+    Now(Committed<P, E>, Result<P, E>),
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct Ends(Mutex<Vec<Result<u8, Refusal<&'static str>>>>);
+
+    impl Sink<u8, &'static str> for Ends {
+        fn finish(&self, _: GrowId, end: Result<u8, Refusal<&'static str>>) {
+            self.0.lock().push(end);
+        }
+    }
+
+    fn world() -> (Arc<GrowTable>, Arc<Ends>) {
+        (GrowTable::new(1), Arc::default())
+    }
+
+    #[test]
+    fn each_way_to_end_ends_once() {
+        let (table, ends) = world();
+        let commit = |table: &Arc<GrowTable>| table.reserve(0, 0, ends.clone()).commit().unwrap();
+        commit(&table).deliver(7);
+        commit(&table).refuse("no");
+        drop(commit(&table));
+        drop(table.reserve(0, 0, ends.clone()));
+        let expected = [
+            Ok(7),
+            Err(Refusal::Error("no")),
+            Err(Refusal::Abandoned),
+            Err(Refusal::Abandoned),
+        ];
+        assert_eq!(*ends.0.lock(), expected);
+    }
+
+    #[test]
+    fn withdrawn_is_neither_committed_nor_refused() {
+        let (table, ends) = world();
+        let grow = table.reserve(0, 0, ends.clone());
+        assert!(table.withdraw(grow.id()));
+        assert!(!table.withdraw(grow.id()), "only once");
+        assert!(grow.is_withdrawn());
+        assert!(grow.commit().is_err());
+        let dropped = table.reserve(0, 0, ends.clone());
+        assert!(table.withdraw(dropped.id()));
+        drop(dropped);
+        assert!(ends.0.lock().is_empty());
+    }
+
+    #[test]
+    fn a_late_token_of_an_earlier_reservation_changes_nothing() {
+        let (table, ends) = world();
+        let late = table.reserve(0, 0, ends.clone());
+        assert!(table.withdraw(late.id()));
+        let current = table.reserve(0, 0, ends.clone());
+        assert!(late.commit().is_err());
+        let committed = current.commit().expect("not disturbed by the late one");
+        assert!(!table.withdraw(committed.id()), "too late");
+        committed.deliver(1);
+        assert_eq!(*ends.0.lock(), [Ok(1)]);
+    }
+}

@@ -1,0 +1,244 @@
+//! What is behind an arena's quanta: reserved address space, somebody's memory, or
+//! nothing.
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr::NonNull;
+
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+
+use crate::shape::Span;
+
+/// When the memory of a freed span goes back to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Decommit {
+    /// Never: freed memory stays resident and keeps its contents. The cheapest.
+    #[default]
+    Never,
+    /// At once (`MADV_DONTNEED`); the addresses stay accessible and read as zero.
+    Discard,
+    /// At once, and the addresses become inaccessible, so that a use after free
+    /// faults. Costs a second system call.
+    Protect,
+}
+
+/// How address space is reserved; see [`Region::reserve`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reserve {
+    decommit: Decommit,
+    huge_pages: bool,
+}
+
+impl Reserve {
+    /// Memory is never decommitted, no huge pages.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            decommit: Decommit::Never,
+            huge_pages: false,
+        }
+    }
+
+    /// When freed memory goes back to the kernel.
+    #[must_use]
+    pub const fn decommit(mut self, policy: Decommit) -> Self {
+        self.decommit = policy;
+        self
+    }
+
+    /// Advises the kernel to back the region with huge pages (`MADV_HUGEPAGE`). A
+    /// kernel without them is not an error.
+    #[must_use]
+    pub const fn huge_pages(mut self, yes: bool) -> Self {
+        self.huge_pages = yes;
+        self
+    }
+}
+
+/// What is behind an arena's quanta.
+#[derive(Debug)]
+pub struct Region(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Numbers {
+        count: u32,
+    },
+    Borrowed {
+        base: NonNull<u8>,
+        bytes: usize,
+    },
+    Reserved {
+        base: NonNull<u8>,
+        bytes: usize,
+        decommit: Decommit,
+    },
+}
+
+// SAFETY: a region hands out addresses and makes system calls on them; it reads and
+// writes no memory itself. Who may touch which bytes is decided by who holds a span.
+unsafe impl Send for Region {}
+// SAFETY: as above; no method changes the region itself.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Nothing: the arena hands out `count` numbers (identifiers, ports, register
+    /// blocks). Its quantum is 1.
+    #[must_use]
+    pub const fn numbers(count: u32) -> Self {
+        Self(Kind::Numbers { count })
+    }
+
+    /// `bytes` bytes of address space, reserved by `mmap(2)` and inaccessible until
+    /// taken. Unmapped when the arena is dropped.
+    ///
+    /// Taking a span commits it: `mprotect(2)` makes it accessible, which fails if the
+    /// kernel's accounting refuses the memory. The failure reaches whoever asked, as
+    /// [`AllocError::Commit`](crate::AllocError::Commit).
+    ///
+    /// # Errors
+    /// `bytes` is zero or no multiple of the page size, or `mmap(2)` fails.
+    pub fn reserve(bytes: usize, how: Reserve) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        if bytes == 0 || !bytes.is_multiple_of(page) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "a region of {bytes} bytes: it must be a positive multiple of the page size, {page}"
+                ),
+            ));
+        }
+        // SAFETY: a null hint and no MAP_FIXED: the kernel picks addresses that nobody uses.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let Some(base) = NonNull::new(base.cast::<u8>()) else {
+            return Err(io::Error::other("mmap placed a region at address zero"));
+        };
+        let region = Self(Kind::Reserved {
+            base,
+            bytes,
+            decommit: how.decommit,
+        });
+        if how.huge_pages {
+            // SAFETY: the range is the mapping just made, which nobody else knows. The
+            // advice changes no contents; a kernel without huge pages answers EINVAL.
+            let _ =
+                unsafe { rustix::mm::madvise(base.as_ptr().cast(), bytes, Advice::LinuxHugepage) };
+        }
+        Ok(region)
+    }
+
+    /// Memory that the caller owns, for instance shared, pinned or a device's. Nothing
+    /// is committed or decommitted.
+    ///
+    /// # Safety
+    /// The memory must stay valid for reads and writes, and unused by anybody else,
+    /// until the arena and everything that was made from its spans are gone.
+    #[must_use]
+    pub const unsafe fn borrowed(memory: NonNull<[u8]>) -> Self {
+        Self(Kind::Borrowed {
+            base: memory.cast(),
+            bytes: memory.len(),
+        })
+    }
+
+    /// The first byte; `None` for an arena of numbers.
+    #[must_use]
+    pub const fn base(&self) -> Option<NonNull<u8>> {
+        match self.0 {
+            Kind::Numbers { .. } => None,
+            Kind::Borrowed { base, .. } | Kind::Reserved { base, .. } => Some(base),
+        }
+    }
+
+    /// The length in bytes; for an arena of numbers, how many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self.0 {
+            Kind::Numbers { count } => count as usize,
+            Kind::Borrowed { bytes, .. } | Kind::Reserved { bytes, .. } => bytes,
+        }
+    }
+
+    /// Whether there is nothing to take.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The smallest quantum this region can commit.
+    pub(crate) fn granule(&self) -> usize {
+        match self.0 {
+            Kind::Numbers { .. } | Kind::Borrowed { .. } => 1,
+            Kind::Reserved { .. } => rustix::param::page_size(),
+        }
+    }
+
+    /// Whether [`Region::decommit`] does anything.
+    pub(crate) const fn decommits(&self) -> bool {
+        matches!(
+            self.0,
+            Kind::Reserved {
+                decommit: Decommit::Discard | Decommit::Protect,
+                ..
+            }
+        )
+    }
+
+    /// Makes the memory of a span that was just taken accessible.
+    pub(crate) fn commit(&self, span: Span, quantum: usize) -> io::Result<()> {
+        let Kind::Reserved { base, .. } = self.0 else {
+            return Ok(());
+        };
+        let (at, bytes) = Self::extent(base, span, quantum);
+        // SAFETY: the range lies in our own mapping, and nobody else uses it: the caller
+        // holds the span and has not handed it out yet.
+        unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::READ | MprotectFlags::WRITE) }?;
+        Ok(())
+    }
+
+    /// Gives the memory of a span back to the kernel, by policy. The span must be held
+    /// by the caller and used by nobody.
+    ///
+    /// Failure is ignored: the memory then stays resident, which costs memory and
+    /// breaks nothing.
+    pub(crate) fn decommit(&self, span: Span, quantum: usize) {
+        let Kind::Reserved { base, decommit, .. } = self.0 else {
+            return;
+        };
+        if decommit == Decommit::Never {
+            return;
+        }
+        let (at, bytes) = Self::extent(base, span, quantum);
+        // SAFETY: the range lies in our own mapping and, by the contract of this
+        // function, nobody reads or writes it any more.
+        let _ = unsafe { rustix::mm::madvise(at, bytes, Advice::LinuxDontNeed) };
+        if decommit == Decommit::Protect {
+            // SAFETY: as above.
+            let _ = unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::empty()) };
+        }
+    }
+
+    fn extent(base: NonNull<u8>, span: Span, quantum: usize) -> (*mut c_void, usize) {
+        let at = base.as_ptr().wrapping_add(span.start as usize * quantum);
+        (at.cast(), span.len as usize * quantum)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Kind::Reserved { base, bytes, .. } = self.0 {
+            // SAFETY: this is the mapping that `reserve` made. The arena drops its region
+            // last, and its contract says that no span is used after it.
+            let unmapped = unsafe { rustix::mm::munmap(base.as_ptr().cast(), bytes) };
+            debug_assert!(unmapped.is_ok());
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The queue of requests that an arena could not satisfy at once: pure bookkeeping
+//! under the arena's lock.
+//!
+//! Requests are ordered by when their waiter came, not by when they got here: a
+//! request that was asked again after a refusal keeps its age, so one order runs
+//! through pools and arena. Most come in order, so insertion looks from the back.
+//!
+//! # Invariants
+//!
+//! 1. A live entry is in `order`, except a sleeper that was answered: it keeps its
+//!    entry, out of `order`, until it wakes and takes its answer.
+//! 2. `order` is sorted by `asked_at`, oldest first.
+
+use std::task::Waker;
+
+use crate::arena::{AllocError, SpanGrow};
+use crate::grow::GrowId;
+use crate::list::{Link, List, NIL};
+use crate::shape::{Shape, Span};
+
+/// Who waits.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// A grow token: answered by delivering to it.
+    Grow(SpanGrow),
+    /// A thread asleep in [`Arena::alloc`](crate::Arena::alloc), and the grow whose
+    /// claims it takes, if it is asleep for one.
+    Sleeper { waker: Waker, claim: Option<GrowId> },
+}
+
+impl Asker {
+    fn claim(&self) -> Option<GrowId> {
+        match self {
+            Self::Grow(grow) => Some(grow.id()),
+            Self::Sleeper { claim, .. } => *claim,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Vacant,
+    Waiting(Asker),
+    Answered(Result<Span, AllocError>),
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) shape: Shape,
+    pub(crate) asked_at: u64,
+    /// [`Requests::overtakes`] when it came.
+    overtakes_before: u64,
+    state: State,
+}
+
+/// The requests that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    entries: Vec<Request>,
+    links: Vec<Link>,
+    order: List,
+    vacant: Vec<u32>,
+    waiting: usize,
+    /// How many requests room was made for.
+    reserved: usize,
+    /// How many spans were ever granted past a waiting head.
+    overtakes: u64,
+}
+
+impl Requests {
+    /// The oldest request.
+    pub(crate) fn head(&self) -> Option<u32> {
+        self.order.front()
+    }
+
+    /// The request after `at`.
+    pub(crate) fn after(&self, at: u32) -> Option<u32> {
+        List::next(&self.links, at)
+    }
+
+    pub(crate) fn get(&self, at: u32) -> &Request {
+        &self.entries[at as usize]
+    }
+
+    /// Makes room for `additional` more requests, so that queueing them allocates nothing.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.reserved += additional;
+        let more = self.reserved.saturating_sub(self.entries.len());
+        self.entries.reserve(more);
+        self.links.reserve(more);
+        self.vacant
+            .reserve(self.reserved.saturating_sub(self.vacant.len()));
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// When the oldest waiter came; `u64::MAX` where nobody waits.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.head().map_or(u64::MAX, |head| self.get(head).asked_at)
+    }
+
+    /// Whether somebody who came at `asked_at` may be granted a span now, where at
+    /// most `bypass` may overtake a waiting request (P4).
+    pub(crate) fn may_pass(&self, asked_at: u64, bypass: u32) -> bool {
+        self.head().is_none_or(|head| {
+            let head = self.get(head);
+            asked_at < head.asked_at || self.overtakes - head.overtakes_before < u64::from(bypass)
+        })
+    }
+
+    /// Notes that somebody who came at `asked_at` was granted a span.
+    pub(crate) fn note_pass(&mut self, asked_at: u64) {
+        if self.oldest() < asked_at {
+            self.overtakes += 1;
+        }
+    }
+
+    /// Where the next request will be kept.
+    pub(crate) fn next_place(&self) -> u32 {
+        self.vacant
+            .last()
+            .copied()
+            .unwrap_or(self.entries.len() as u32)
+    }
+
+    /// Queues a request; answers where it is kept.
+    pub(crate) fn push(&mut self, shape: Shape, asked_at: u64, asker: Asker) -> u32 {
+        let request = Request {
+            shape,
+            asked_at,
+            overtakes_before: self.overtakes,
+            state: State::Waiting(asker),
+        };
+        let at = if let Some(at) = self.vacant.pop() {
+            self.entries[at as usize] = request;
+            at
+        } else {
+            self.entries.push(request);
+            self.links.push([NIL; 2]);
+            // So that ending a request, which may be all that frees memory, needs none.
+            self.vacant.reserve(self.entries.len() - self.vacant.len());
+            self.entries.len() as u32 - 1
+        };
+        let mut before = self.order.back();
+        while let Some(older) = before
+            && self.get(older).asked_at > asked_at
+        {
+            before = List::prev(&self.links, older);
+        }
+        self.order.insert_after(&mut self.links, before, at);
+        self.waiting += 1;
+        at
+    }
+
+    /// Takes a waiting request out; its asker is the caller's to answer.
+    pub(crate) fn remove(&mut self, at: u32) -> Asker {
+        let State::Waiting(asker) =
+            std::mem::replace(&mut self.entries[at as usize].state, State::Vacant)
+        else {
+            unreachable!("only waiting requests are in order (invariant 1)");
+        };
+        self.order.remove(&mut self.links, at);
+        self.vacant.push(at);
+        self.waiting -= 1;
+        asker
+    }
+
+    /// Answers a sleeper: it stays, out of order, until it takes its answer. `None`:
+    /// the request is a grow's, and is not touched.
+    pub(crate) fn answer_sleeper(
+        &mut self,
+        at: u32,
+        answer: Result<Span, AllocError>,
+    ) -> Option<Waker> {
+        let state = &mut self.entries[at as usize].state;
+        if !matches!(state, State::Waiting(Asker::Sleeper { .. })) {
+            return None;
+        }
+        let State::Waiting(Asker::Sleeper { waker, .. }) =
+            std::mem::replace(state, State::Answered(answer))
+        else {
+            unreachable!("just looked");
+        };
+        self.order.remove(&mut self.links, at);
+        self.waiting -= 1;
+        Some(waker)
+    }
+
+    /// Takes a sleeper's answer, if there is one.
+    pub(crate) fn take_answer(&mut self, at: u32) -> Option<Result<Span, AllocError>> {
+        let state = &mut self.entries[at as usize].state;
+        if !matches!(state, State::Answered(_)) {
+            return None;
+        }
+        let State::Answered(answer) = std::mem::replace(state, State::Vacant) else {
+            unreachable!("just looked");
+        };
+        self.vacant.push(at);
+        Some(answer)
+    }
+
+    /// Whether the request at `at` is the waiting grow `id`.
+    pub(crate) fn is_grow(&self, at: u32, id: GrowId) -> bool {
+        self.entries.get(at as usize).is_some_and(|request| {
+            matches!(&request.state, State::Waiting(Asker::Grow(grow)) if grow.id() == id)
+        })
+    }
+
+    pub(crate) fn asker(&self, at: u32) -> &Asker {
+        match &self.get(at).state {
+            State::Waiting(asker) => asker,
+            State::Vacant | State::Answered(_) => {
+                unreachable!("only waiting requests are in order (invariant 1)")
+            }
+        }
+    }
+
+    /// The request that takes claims for `claim`. Claims are few and old, so this
+    /// looks from the front.
+    pub(crate) fn find_claim(&self, claim: GrowId) -> Option<u32> {
+        self.order
+            .iter(&self.links)
+            .find(|&at| self.asker(at).claim() == Some(claim))
+    }
+}

@@ -1,0 +1,43 @@
+//! What an arena says of itself.
+
+use crate::space::Space;
+
+/// A snapshot of an [`Arena`](crate::Arena).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArenaStats {
+    /// Size in quanta.
+    pub quanta: u32,
+    /// Free quanta.
+    pub free: u32,
+    /// How many runs the free quanta are in.
+    pub free_runs: u32,
+    /// `largest[k]` is the longest free run, in quanta, that starts at a multiple of
+    /// 2^k quanta. As long as there is any such run in an empty arena.
+    pub largest: Vec<u32>,
+    /// Requests that wait, asleep or as tokens.
+    pub waiting: usize,
+}
+
+impl ArenaStats {
+    pub(crate) fn of(space: &Space, waiting: usize) -> Self {
+        let bits = space.size().ilog2();
+        Self {
+            quanta: space.size(),
+            free: space.free(),
+            free_runs: space.runs().count() as u32,
+            largest: (0..=bits).map(|k| space.largest(1 << k)).collect(),
+            waiting,
+        }
+    }
+
+    /// How much of what is free cannot be had in one piece: 0.0 where all of it is one
+    /// run, towards 1.0 the more it is scattered. 0.0 where nothing is free.
+    #[must_use]
+    pub fn fragmentation(&self) -> f64 {
+        if self.free == 0 {
+            return 0.0;
+        }
+        1.0 - f64::from(self.largest[0]) / f64::from(self.free)
+    }
+}

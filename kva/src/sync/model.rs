@@ -1,0 +1,98 @@
+//! The shim over loom.
+
+#![allow(clippy::disallowed_types, reason = "this is the shim")]
+
+use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+pub use loom::cell::UnsafeCell;
+
+/// Atomics.
+pub mod atomic {
+    pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// Threads.
+pub mod thread {
+    pub use loom::thread::{JoinHandle, Thread, current, spawn, yield_now};
+}
+
+/// Two, so that small worlds reach the code that goes round again.
+pub const BATCH: usize = 2;
+
+/// loom's mutex with `parking_lot`'s interface.
+#[derive(Debug)]
+pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+/// Holds a [`Mutex`].
+#[derive(Debug)]
+pub struct MutexGuard<'a, T>(loom::sync::MutexGuard<'a, T>);
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    pub fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    /// Locks.
+    ///
+    /// # Panics
+    /// If a thread panicked while it held the lock. No caller code runs under a
+    /// lock of ours (P8), so that is a bug in our own code.
+    #[track_caller]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard(self.0.lock().expect("a panic under a lock of ours"))
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// Makes loom report whatever holds one of these and is not dropped.
+#[derive(Debug)]
+pub struct LeakCheck(#[allow(dead_code, reason = "dropped for its effect")] loom::alloc::Track<()>);
+
+impl LeakCheck {
+    /// A new check.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(loom::alloc::Track::new(()))
+    }
+}
+
+impl Default for LeakCheck {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Calls `poll` until it is ready; see the real one. loom wakes a waiter once for
+/// no reason, in one branch of two: with a deadline, that is when it passes.
+pub fn block_on_until<T>(
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&Waker) -> Poll<T>,
+) -> Option<T> {
+    let mut slept = false;
+    loom::future::block_on(poll_fn(|context| {
+        if let Poll::Ready(value) = poll(context.waker()) {
+            return Poll::Ready(Some(value));
+        }
+        if slept && deadline.is_some() {
+            return Poll::Ready(None);
+        }
+        slept = true;
+        Poll::Pending
+    }))
+}

@@ -1,0 +1,189 @@
+//! The shim over `parking_lot` and `std`.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this is the shim"
+)]
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::time::Instant;
+
+use crossbeam_utils::Backoff;
+pub use parking_lot::MutexGuard;
+
+/// Atomics: `std`'s, wrapped so that a lint can tell them from those that loom does
+/// not see.
+pub mod atomic {
+    pub use std::sync::atomic::Ordering;
+
+    macro_rules! atomic {
+        ($name:ident, $value:ty) => {
+            /// `std`'s atomic of this name.
+            #[derive(Debug, Default)]
+            pub struct $name(std::sync::atomic::$name);
+
+            impl $name {
+                /// An atomic of `value`.
+                #[must_use]
+                pub const fn new(value: $value) -> Self {
+                    Self(std::sync::atomic::$name::new(value))
+                }
+                /// Loads.
+                pub fn load(&self, order: Ordering) -> $value {
+                    self.0.load(order)
+                }
+                /// Stores.
+                pub fn store(&self, value: $value, order: Ordering) {
+                    self.0.store(value, order);
+                }
+                /// Stores `new` if `current` is there; what was there.
+                ///
+                /// # Errors
+                /// Something else was there.
+                pub fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.0.compare_exchange(current, new, success, failure)
+                }
+                /// Stores; what was there.
+                pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                    self.0.swap(value, order)
+                }
+            }
+        };
+        ($name:ident, $value:ty, counts) => {
+            atomic!($name, $value);
+
+            impl $name {
+                /// Adds, wrapping; what was there.
+                pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                    self.0.fetch_add(value, order)
+                }
+                /// Subtracts, wrapping; what was there.
+                pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                    self.0.fetch_sub(value, order)
+                }
+            }
+        };
+    }
+
+    atomic!(AtomicBool, bool);
+    atomic!(AtomicU32, u32, counts);
+    atomic!(AtomicU64, u64, counts);
+    atomic!(AtomicUsize, usize, counts);
+}
+
+/// `parking_lot`'s mutex.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(parking_lot::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    pub const fn new(value: T) -> Self {
+        Self(parking_lot::Mutex::new(value))
+    }
+
+    /// Locks.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+}
+
+/// Threads.
+pub mod thread {
+    pub use std::thread::{JoinHandle, Thread, current, spawn, yield_now};
+}
+
+/// How much is decided under one hold of a lock before it is dropped and acted
+/// upon. Large enough that a put or a grant never needs a second hold; small
+/// enough to live on the stack.
+pub const BATCH: usize = 16;
+
+/// [`std::cell::UnsafeCell`] with loom's interface.
+#[derive(Debug, Default)]
+pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    /// Wraps `value`.
+    pub const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Calls `f` with a pointer to read through.
+    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Calls `f` with a pointer to write through.
+    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// Tells loom that whatever holds one of these must be dropped. Nothing here.
+#[derive(Debug, Default)]
+pub struct LeakCheck;
+
+impl LeakCheck {
+    /// A new check.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    /// One allocation for each thread that ever waits, none for each wait.
+    static WAKER: Waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+}
+
+/// Calls `poll` until it is ready, sleeping in between until the waker it was
+/// given is woken; `None` once `deadline` has passed and `poll` is still pending.
+pub fn block_on_until<T>(
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&Waker) -> Poll<T>,
+) -> Option<T> {
+    // A thread whose locals are gone already can still wait, for one allocation.
+    let waker = WAKER
+        .try_with(Waker::clone)
+        .unwrap_or_else(|_| Waker::from(Arc::new(Unpark(std::thread::current()))));
+    // What is waited for is often a few hundred nanoseconds away, and a park and
+    // an unpark cost microseconds.
+    let spin = Backoff::new();
+    loop {
+        if let Poll::Ready(value) = poll(&waker) {
+            return Some(value);
+        }
+        if !spin.is_completed() {
+            spin.snooze();
+            continue;
+        }
+        match deadline {
+            None => std::thread::park(),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                std::thread::park_timeout(left);
+            }
+        }
+    }
+}
