@@ -1,1 +1,61 @@
-fn main() {}
+//! `cargo xtask`: the commands that cargo alone cannot say.
+//!
+//! `test` is everything that has to hold before a commit; `loom` runs the
+//! models alone and shows each as it ends. Both only start cargo and read
+//! what comes back, so that every step can be repeated by hand.
+
+mod cargo;
+mod loom;
+mod report;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Format, lints, tests, loom models and documentation, to the first failure
+    Test,
+    /// The loom models, each shown with its executions as it ends
+    Loom {
+        /// Run only the models with this in their names
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Test => test::run(),
+        Task::Loom { filter } => loom::run(filter.as_deref()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On one line, and never with the xtask's own backtrace: under
+            // RUST_BACKTRACE that would hide the model's.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

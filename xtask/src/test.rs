@@ -1,0 +1,62 @@
+//! `cargo xtask test`: everything that has to hold before a commit.
+//!
+//! Needs a Rust toolchain and nothing else. Of that, rustfmt and clippy may be
+//! missing: their steps are then skipped aloud, because CI has both.
+
+use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
+use crate::loom;
+use crate::steps::Steps;
+
+const CLIPPY: [&str; 3] = ["clippy", "--workspace", "--all-targets"];
+
+/// Runs the steps to the first that fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut steps = Steps::default();
+    let result = each(&mut steps);
+    println!("{steps}");
+    result
+}
+
+fn each(steps: &mut Steps) -> anyhow::Result<()> {
+    if cargo::has("fmt")? {
+        steps.run("format", || {
+            cargo::run(cargo().args(["fmt", "--all", "--check"]))
+        })?;
+    } else {
+        steps.skip("format", "rustfmt is not installed".into());
+    }
+
+    if cargo::has("clippy")? {
+        steps.run("clippy", || {
+            cargo::run(cargo().args(CLIPPY).args(["--", "-D", "warnings"]))
+        })?;
+        steps.run("clippy, loom", || {
+            cargo::run(
+                with_loom(cargo().args(CLIPPY).arg("--release")).args(["--", "-D", "warnings"]),
+            )
+        })?;
+    } else {
+        steps.skip("clippy", "clippy is not installed".into());
+        steps.skip("clippy, loom", "clippy is not installed".into());
+    }
+
+    // `--tests` has the libraries, the binaries and the integration tests.
+    // Examples are only built unless they are named, and doc tests run only
+    // with everything or alone.
+    steps.run("tests", || {
+        cargo::run(cargo().args(["test", "--workspace", "--tests", "--examples"]))
+    })?;
+    steps.run("doc tests", || {
+        cargo::run(cargo().args(["test", "--workspace", "--doc"]))
+    })?;
+
+    steps.run("loom models", || loom::run(None))?;
+
+    steps.run("documentation", || {
+        cargo::run(with_strict_rustdoc(cargo().args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+        ])))
+    })
+}
