@@ -39,15 +39,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use crossbeam_utils::CachePadded;
 
-use crate::grow::{Answer, Committed, Grow, GrowId, GrowTable};
+use crate::clock::{Clock, NEVER};
+use crate::grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable};
 use crate::region::Region;
 use crate::requests::{Asker, Requests};
 use crate::shape::{Shape, Span};
 use crate::space::{Busy, MAX_QUANTA, Space};
 use crate::stats::ArenaStats;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, BATCH, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
 
 /// How many waiting requests a free looks at. A bound on the time under the lock;
@@ -139,9 +138,9 @@ pub enum SpanAtError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a claim that is gone means that the span is free for anybody"]
 pub enum Heir {
-    /// The grow it was freed for.
+    /// The grow it was freed for, which has it or will find it when it comes.
     Claimant,
-    /// That grow had ended: the span was freed as by [`Arena::free`].
+    /// That grow had its answer already: the span was freed as by [`Arena::free`].
     Gone,
 }
 
@@ -177,12 +176,8 @@ struct Inner {
     quantum: usize,
     bypass: u32,
     state: Mutex<State>,
-    /// When the oldest waiting request came, `u64::MAX` where none waits: what others
-    /// may know of the queue without the lock. Written under the lock only.
-    oldest: CachePadded<AtomicU64>,
-    /// Ticks once a waiter: what "older" means, across all pools of this arena.
-    clock: CachePadded<AtomicU64>,
-    reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
+    /// What others may know of the queue without the lock.
+    clock: Arc<Clock>,
     _leak: LeakCheck,
     /// Last, so that memory is unmapped when nothing refers to it.
     region: Region,
@@ -192,7 +187,17 @@ struct Inner {
 struct State {
     space: Space,
     requests: Requests,
+    reclaimers: Vec<Reclaimer>,
+    /// What the clock was last told, so that it is told only what changed.
+    published: u64,
     closed: bool,
+}
+
+/// Who may hold memory it doesn't need, and the table of its own requests.
+#[derive(Debug)]
+struct Reclaimer {
+    owner: u32,
+    hook: Weak<dyn Reclaim>,
 }
 
 /// What was decided under the lock and is done after it.
@@ -274,7 +279,7 @@ impl State {
                 self.requests.get(this).asked_at,
             );
             if self.closed {
-                self.answer(this, Err(AllocError::Closed), todo);
+                let _ = self.answer(this, Err(AllocError::Closed), todo);
                 continue;
             }
             if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this)
@@ -286,33 +291,43 @@ impl State {
                 continue;
             }
             if let Some(busy) = self.space.take(shape) {
-                self.answer(this, Ok(arena.span(busy)), todo);
-                self.requests.note_pass(asked_at);
+                if self.answer(this, Ok(arena.span(busy)), todo) {
+                    self.requests.note_pass(asked_at);
+                }
             } else {
                 looked += 1;
                 refused = Some(shape);
             }
         }
-        // Relaxed: a hint, see `Arena::oldest`.
-        arena.oldest.store(self.requests.oldest(), Relaxed);
+        let oldest = self.requests.oldest();
+        if oldest != self.published {
+            self.published = oldest;
+            arena.clock.set_oldest(oldest);
+        }
     }
 
-    /// Ends the request at `at`: a span that cannot be handed over is free again.
-    fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) {
+    /// Ends the request at `at`. `false`: it was withdrawn, and a span that it would have
+    /// had is free again.
+    fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) -> bool {
         if let Some(waker) = self.requests.answer_sleeper(at, answer) {
             todo.wakes.push(waker);
-            return;
+            return true;
         }
         let Asker::Grow(grow) = self.requests.remove(at) else {
             unreachable!("sleepers were answered above");
         };
         match grow.commit() {
-            Ok(committed) => todo.grants.push((committed, answer)),
+            Ok(committed) => {
+                self.spend(Some(committed.claim()));
+                todo.grants.push((committed, answer));
+                true
+            }
             Err(withdrawn) => {
                 todo.withdrawn.push(withdrawn);
                 if let Ok(span) = answer {
                     self.space.give(span.busy());
                 }
+                false
             }
         }
     }
@@ -364,25 +379,26 @@ impl Inner {
         self.state.lock()
     }
 
-    /// Tells those who may hold memory they don't need that somebody waits.
-    fn call_reclaimers(&self, shape: Shape) {
-        let mut at = 0;
-        loop {
-            // One at a time, so that none is called under the lock.
-            let reclaimer = {
-                let reclaimers = self.reclaimers.lock();
-                let Some(weak) = reclaimers.get(at) else {
-                    return;
-                };
-                weak.upgrade()
-            };
-            if let Some(reclaimer) = reclaimer {
+    /// Tells those who may hold memory they don't need that somebody waits for `shape`.
+    /// `some`: the first of them, from the hold of the lock that queued the request.
+    fn call_reclaimers(&self, shape: Shape, owner: Option<u32>, mut some: Reclaimers) {
+        let mut called = 0;
+        while !some.is_empty() {
+            called += some.len();
+            let last = some.remaining_capacity() > 0;
+            for reclaimer in some.drain(..).flatten() {
                 reclaimer.reclaim(shape);
             }
-            at += 1;
+            if last {
+                return;
+            }
+            some = self.lock().reclaimers_from(called, owner);
         }
     }
 }
+
+/// A batch of reclaimers, those that still live, to be called unlocked.
+type Reclaimers = ArrayVec<Option<Arc<dyn Reclaim>>, BATCH>;
 
 /// What a first look at the arena found.
 enum Look {
@@ -431,11 +447,11 @@ impl Arena {
             state: Mutex::new(State {
                 space: Space::new(n, base / quantum),
                 requests: Requests::default(),
+                reclaimers: Vec::new(),
+                published: NEVER,
                 closed: false,
             }),
-            oldest: CachePadded::new(AtomicU64::new(u64::MAX)),
-            clock: CachePadded::new(AtomicU64::new(0)),
-            reclaimers: Mutex::new(Vec::new()),
+            clock: Arc::new(Clock::new()),
             _leak: LeakCheck::new(),
             region,
         })))
@@ -494,22 +510,9 @@ impl Arena {
             .ok_or(SpanAtError::NotTaken(address))
     }
 
-    /// A new, latest moment on this arena's clock, which orders waiters by age.
-    pub fn now(&self) -> u64 {
-        // Relaxed: only the order of the ticks matters, and a read-modify-write has one.
-        self.0.clock.fetch_add(1, Relaxed)
-    }
-
-    /// When the oldest waiting request came, by the arena's clock; `u64::MAX` where none
-    /// waits. A hint: it may be old by the time it is read.
-    ///
-    /// A pool reads it under its own lock, after which its page is either released or
-    /// in the pool where a reclaimer finds it. Whoever queues a request calls the
-    /// reclaimers after it: so either the pool sees the request, by the pool's lock, or
-    /// the reclaimer sees the page.
-    pub fn oldest(&self) -> u64 {
-        // Relaxed: see above; the pool's lock makes the edge.
-        self.0.oldest.load(Relaxed)
+    /// The clock by which this arena orders who waits for it.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.0.clock
     }
 
     /// Makes room for `requests` more that wait at once, so that queueing them allocates
@@ -518,11 +521,17 @@ impl Arena {
         self.0.lock().requests.reserve(requests);
     }
 
-    /// Calls `reclaimer` from now on whenever a request has to wait.
-    pub fn register(&self, reclaimer: Weak<dyn Reclaim>) {
-        let mut reclaimers = self.0.reclaimers.lock();
-        reclaimers.retain(|other| other.strong_count() > 0);
-        reclaimers.push(reclaimer);
+    /// Calls `hook` from now on whenever a request has to wait, but for those of `owner`:
+    /// who asks has nothing to spare.
+    pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
+        let mut state = self.0.lock();
+        state
+            .reclaimers
+            .retain(|other| other.hook.strong_count() > 0);
+        state.reclaimers.push(Reclaimer {
+            owner: owner.id(),
+            hook,
+        });
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
@@ -530,10 +539,7 @@ impl Arena {
     /// # Errors
     /// [`Scarce`](AllocError::Scarce), or any other [`AllocError`] but `TimedOut`.
     pub fn try_alloc(&self, shape: Shape) -> Result<Span, AllocError> {
-        let look = self.0.change(|state, _| {
-            let now = u64::MAX - 1; // younger than whoever waits
-            state.look(&self.0, shape, now)
-        });
+        let look = self.0.change(|state, _| state.look(&self.0, shape, NEVER));
         match look {
             Ok(Some(span)) => self.0.commit(span),
             Ok(None) => Err(AllocError::Scarce),
@@ -567,11 +573,11 @@ impl Arena {
     }
 
     /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
-    /// that sleeps on its caller's thread calls for a grow it has committed to.
+    /// that sleeps on its caller's thread calls, once, for a grow it has committed to.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
-    pub fn alloc_claiming(&self, shape: Shape, claim: GrowId) -> Result<Span, AllocError> {
+    pub fn alloc_claiming(&self, shape: Shape, claim: Claim<'_>) -> Result<Span, AllocError> {
         self.sleep_for(shape, Some(claim), None)
     }
 
@@ -582,44 +588,57 @@ impl Arena {
     fn sleep_for(
         &self,
         shape: Shape,
-        claim: Option<GrowId>,
+        claim: Option<Claim<'_>>,
         deadline: Option<Instant>,
     ) -> Result<Span, AllocError> {
         let inner = &*self.0;
-        let asked_at = self.now();
+        let asked_at = inner.clock.now();
+        let owner = claim.map(|claim| claim.id().table());
         let mut sleeper: Option<Sleeper<'_>> = None;
         let found = block_on_until(deadline, |waker| {
             if let Some(sleeper) = &mut sleeper {
                 return sleeper.poll();
             }
-            let look = inner.change(|state, _| match state.look(inner, shape, asked_at) {
-                Ok(Some(span)) => Look::Granted(span),
-                Ok(None) => {
-                    let asker = Asker::Sleeper {
-                        waker: waker.clone(),
-                        claim,
-                    };
-                    Look::Queued(state.requests.push(shape, asked_at, asker))
+            let mut reclaimers = Reclaimers::new();
+            let look = inner.change(|state, _| {
+                let kept = claim.and_then(|claim| state.take_kept(inner, claim, shape));
+                let look =
+                    kept.map_or_else(|| state.look(inner, shape, asked_at), |kept| Ok(Some(kept)));
+                if !matches!(look, Ok(None)) {
+                    state.spend(claim);
                 }
-                Err(error) => Look::Refused(error),
+                match look {
+                    Ok(Some(span)) => Look::Granted(span),
+                    Ok(None) => {
+                        let asker = Asker::Sleeper {
+                            waker: waker.clone(),
+                            claim: claim.map(|claim| claim.id()),
+                        };
+                        let at = state.requests.push(shape, asked_at, asker);
+                        reclaimers = state.reclaimers_from(0, owner);
+                        Look::Queued(at)
+                    }
+                    Err(error) => Look::Refused(error),
+                }
             });
             match look {
                 Look::Granted(span) => Poll::Ready(Ok(span)),
                 Look::Refused(error) => Poll::Ready(Err(error)),
                 Look::Queued(at) => {
-                    let sleeper = sleeper.insert(Sleeper {
+                    sleeper = Some(Sleeper {
                         arena: inner,
+                        claim,
                         at: Some(at),
                     });
-                    inner.call_reclaimers(shape);
-                    sleeper.poll()
+                    inner.call_reclaimers(shape, owner, reclaimers);
+                    // Whoever answers from now on wakes us.
+                    Poll::Pending
                 }
             }
         });
         let found = found.unwrap_or_else(|| {
-            sleeper
-                .as_mut()
-                .map_or(Err(AllocError::TimedOut), Sleeper::give_up)
+            let late = sleeper.as_mut().map(Sleeper::give_up);
+            late.unwrap_or(Err(AllocError::TimedOut))
         });
         inner.commit(found?)
     }
@@ -630,27 +649,35 @@ impl Arena {
     /// A grow that was withdrawn on its way here is not queued.
     pub fn ask(&self, shape: Shape, grow: SpanGrow) -> Answer<Span, AllocError> {
         let inner = &*self.0;
+        let owner = Some(grow.id().table());
+        let mut reclaimers = Reclaimers::new();
         let answer = inner.change(|state, todo| {
             if grow.is_withdrawn() {
                 // Dropped outside the lock.
                 todo.withdrawn.push(grow);
                 return Answer::Withdrawn;
             }
-            let end = match state.look(inner, shape, grow.asked_at()) {
+            let kept = state.take_kept(inner, grow.claim(), shape);
+            let look = kept.map_or_else(
+                || state.look(inner, shape, grow.asked_at()),
+                |kept| Ok(Some(kept)),
+            );
+            let end = match look {
                 Ok(None) => {
                     let asked_at = grow.asked_at();
-                    // The place the request is going to have; `push` confirms it.
-                    let at = state.requests.next_place();
-                    grow.set_place(at);
-                    let pushed = state.requests.push(shape, asked_at, Asker::Grow(grow));
-                    debug_assert_eq!(pushed, at);
+                    grow.set_place(state.requests.next_place());
+                    state.requests.push(shape, asked_at, Asker::Grow(grow));
+                    reclaimers = state.reclaimers_from(0, owner);
                     return Answer::Later;
                 }
                 Ok(Some(span)) => Ok(span),
                 Err(error) => Err(error),
             };
             match grow.commit() {
-                Ok(committed) => Answer::Now(committed, end),
+                Ok(committed) => {
+                    state.spend(Some(committed.claim()));
+                    Answer::Now(committed, end)
+                }
                 Err(withdrawn) => {
                     todo.withdrawn.push(withdrawn);
                     if let Ok(span) = end {
@@ -663,7 +690,7 @@ impl Arena {
         match answer {
             Answer::Now(committed, Ok(span)) => Answer::Now(committed, inner.commit(span)),
             Answer::Later => {
-                inner.call_reclaimers(shape);
+                inner.call_reclaimers(shape, owner, reclaimers);
                 Answer::Later
             }
             other => other,
@@ -677,6 +704,7 @@ impl Arena {
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
     pub fn forget(&self, table: &GrowTable, id: GrowId) {
         self.0.change(|state, todo| {
+            state.let_go(id);
             let at = table.place(id);
             if state.requests.is_grow(at, id)
                 && let Asker::Grow(grow) = state.requests.remove(at)
@@ -695,19 +723,19 @@ impl Arena {
         self.release(span, None).map(|_| ())
     }
 
-    /// Gives a span back to the grow `claim`, whether it waits as a token
-    /// ([`ask`](Self::ask)) or asleep ([`alloc_claiming`](Self::alloc_claiming)), past
-    /// everybody else who waits: the span never is free in between (P3). If that grow
-    /// has ended meanwhile, or asked for a shape that `span` does not satisfy, the
-    /// span is freed as by [`free`](Self::free).
+    /// Gives a span back to the grow that `claim` names, past everybody else who waits:
+    /// the span never is free in between (P3). The grow may be asleep in
+    /// [`alloc_claiming`](Self::alloc_claiming), or on its way there, or wait as a token
+    /// ([`ask`](Self::ask)). If it has its answer already, or asked for a shape that
+    /// `span` does not satisfy, the span is freed as by [`free`](Self::free).
     ///
     /// # Errors
     /// As [`free`](Self::free).
-    pub fn free_to(&self, claim: GrowId, span: Span) -> Result<Heir, FreeError> {
+    pub fn free_to(&self, claim: Claim<'_>, span: Span) -> Result<Heir, FreeError> {
         self.release(span, Some(claim))
     }
 
-    fn release(&self, span: Span, claim: Option<GrowId>) -> Result<Heir, FreeError> {
+    fn release(&self, span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
         let inner = &*self.0;
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
@@ -726,19 +754,30 @@ impl Arena {
         }
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let heir = claim.and_then(|claim| state.requests.find_claim(claim)).filter(|&at| {
-                // A grow that was withdrawn but not yet forgotten is no heir.
-                let live = !matches!(state.requests.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
-                live && state.space.suits(span.busy(), state.requests.get(at).shape)
-            });
-            let Some(at) = heir else {
+            let Some(claim) = claim else {
+                state.space.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let Some(at) = state.requests.find_claim(claim.id()) else {
+                if claim.is_open() {
+                    state.requests.park(claim.id(), span);
+                    return Ok(Heir::Claimant);
+                }
                 state.space.give(span.busy());
                 return Ok(Heir::Gone);
             };
             let shape = state.requests.get(at).shape;
+            if !state.space.suits(span.busy(), shape) {
+                state.space.give(span.busy());
+                return Ok(Heir::Gone);
+            }
             let kept = inner.span(state.space.pass_on(span.busy(), shape));
-            state.answer(at, Ok(kept), todo);
-            Ok(Heir::Claimant)
+            // A token may have been withdrawn and not yet forgotten.
+            Ok(if state.answer(at, Ok(kept), todo) {
+                Heir::Claimant
+            } else {
+                Heir::Gone
+            })
         })
     }
 
@@ -788,6 +827,43 @@ impl State {
         Ok(taken.map(|busy| arena.span(busy)))
     }
 
+    /// A batch of those who may hold memory they don't need.
+    fn reclaimers_from(&self, first: usize, owner: Option<u32>) -> Reclaimers {
+        let batch = self.reclaimers.iter().skip(first).take(BATCH);
+        let upgrade = |other: &Reclaimer| {
+            if owner == Some(other.owner) {
+                None
+            } else {
+                other.hook.upgrade()
+            }
+        };
+        batch.map(upgrade).collect()
+    }
+
+    /// A span that was freed to `claim` before it came here, cut to `shape`.
+    fn take_kept(&mut self, arena: &Inner, claim: Claim<'_>, shape: Shape) -> Option<Span> {
+        let kept = self.requests.take_parked(claim.id())?;
+        if !self.space.suits(kept.busy(), shape) {
+            self.space.give(kept.busy());
+            return None;
+        }
+        Some(arena.span(self.space.pass_on(kept.busy(), shape)))
+    }
+
+    /// The request of `claim` leaves with its answer: nothing is kept for it any more.
+    fn spend(&mut self, claim: Option<Claim<'_>>) {
+        let Some(claim) = claim else { return };
+        claim.spend();
+        self.let_go(claim.id());
+    }
+
+    /// Frees what is kept for a grow that will not come for it.
+    fn let_go(&mut self, claim: GrowId) {
+        while let Some(parked) = self.requests.take_parked(claim) {
+            self.space.give(parked.busy());
+        }
+    }
+
     fn check_held(&self, span: Span) -> Result<(), FreeError> {
         match self.space.busy_at(span.start) {
             Some(busy) if busy == span.busy() => Ok(()),
@@ -799,6 +875,7 @@ impl State {
 /// A thread asleep in the arena. Dropping it gives up.
 struct Sleeper<'a> {
     arena: &'a Inner,
+    claim: Option<Claim<'a>>,
     at: Option<u32>,
 }
 
@@ -807,7 +884,11 @@ impl Sleeper<'_> {
         let Some(at) = self.at else {
             return Poll::Pending;
         };
-        let answer = self.arena.lock().requests.take_answer(at);
+        let answer = self.arena.change(|state, _| {
+            let answer = state.requests.take_answer(at)?;
+            state.spend(self.claim);
+            Some(answer)
+        });
         match answer {
             Some(answer) => {
                 self.at = None;
@@ -822,12 +903,13 @@ impl Sleeper<'_> {
         let Some(at) = self.at.take() else {
             return Err(AllocError::TimedOut);
         };
-        let (answer, asker) = self
-            .arena
-            .change(|state, _| match state.requests.take_answer(at) {
+        let (answer, asker) = self.arena.change(|state, _| {
+            state.spend(self.claim);
+            match state.requests.take_answer(at) {
                 Some(answer) => (answer, None),
                 None => (Err(AllocError::TimedOut), Some(state.requests.remove(at))),
-            });
+            }
+        });
         // The waker is dropped outside the lock.
         drop(asker);
         answer

@@ -17,7 +17,8 @@
 //! | --- | --- | --- |
 //! | pending, *reserved* | the asker, on its way to the back-end | committed, withdrawn |
 //! | pending, *asked* | the back-end, in its queue | committed, withdrawn |
-//! | committed | the back-end, as [`Committed`]: a page or an error will follow | - |
+//! | committed | the back-end, as [`Committed`]: a page or an error will follow | spent |
+//! | spent | as before, but the answer is known: what is freed to it now comes too late | - |
 //! | withdrawn | whoever still has the token, which is worthless now | - |
 //!
 //! *Reserved* and *asked* are one state of the word: a request that is withdrawn on
@@ -28,6 +29,16 @@
 //! when it has the page in hand. One that sleeps on the caller's thread and cannot
 //! look commits before it sleeps: its request cannot be withdrawn, and its page
 //! comes whenever it comes.
+//!
+//! # Claims
+//!
+//! A back-end that sleeps on its caller's thread is reached by freeing a page *to* the
+//! grow it sleeps for: a [`Claim`] names it. Between its reservation and its sleep the
+//! grow is on its way, and a page that is freed to it must not be lost to a thief
+//! just then. So whoever keeps the pages looks at the word, under its own lock: while it
+//! says pending or committed, the request is here or will come, and the page is kept for
+//! it; once it says *spent*, which the same lock orders, the request has its answer. A
+//! withdrawal is followed by a `forget`, which takes that lock and lets the page go.
 //!
 //! # Invariants
 //!
@@ -60,6 +71,11 @@ pub struct GrowId {
 }
 
 impl GrowId {
+    /// The table that the slot is of.
+    pub(crate) const fn table(self) -> u32 {
+        self.table
+    }
+
     /// The slot of the pool that asks.
     #[must_use]
     pub const fn slot(self) -> u32 {
@@ -77,7 +93,8 @@ const FREE: u64 = 0;
 const PENDING: u64 = 1;
 const COMMITTED: u64 = 2;
 const WITHDRAWN: u64 = 3;
-const STATE_BITS: u32 = 2;
+const SPENT: u64 = 4;
+const STATE_BITS: u32 = 3;
 
 const fn word(number: u64, state: u64) -> u64 {
     number << STATE_BITS | state
@@ -111,6 +128,11 @@ impl GrowTable {
                 })
                 .collect(),
         })
+    }
+
+    /// What sets this table apart from all others.
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
     }
 
     /// How many requests may be pending at once.
@@ -180,6 +202,57 @@ impl GrowTable {
     }
 }
 
+/// Names a pending grow, so that what is freed can be freed to it.
+#[derive(Clone, Copy)]
+pub struct Claim<'a> {
+    table: &'a GrowTable,
+    id: GrowId,
+}
+
+impl<'a> Claim<'a> {
+    /// The claim of the grow `id` of `table`.
+    #[must_use]
+    pub const fn new(table: &'a GrowTable, id: GrowId) -> Self {
+        Self { table, id }
+    }
+
+    /// Which grow.
+    #[must_use]
+    pub const fn id(&self) -> GrowId {
+        self.id
+    }
+
+    /// Whether the request is here or will come, unless it is withdrawn first. Under the
+    /// back-end's lock.
+    pub(crate) fn is_open(&self) -> bool {
+        // Relaxed: the caller's lock orders this with `spend`, and with the `forget` that
+        // follows a withdrawal; see the module.
+        let now = self.table.slots[self.id.slot as usize].word.load(Relaxed);
+        [PENDING, COMMITTED]
+            .map(|state| word(self.id.number, state))
+            .contains(&now)
+    }
+
+    /// The request has its answer. Under the back-end's lock.
+    pub(crate) fn spend(&self) {
+        let cell = &self.table.slots[self.id.slot as usize].word;
+        // Relaxed: the back-end's lock orders this with `is_open`. It fails, and changes
+        // nothing, for a grow that is not committed or has ended.
+        let _ = cell.compare_exchange(
+            word(self.id.number, COMMITTED),
+            word(self.id.number, SPENT),
+            Relaxed,
+            Relaxed,
+        );
+    }
+}
+
+impl fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "claim of {:?}", self.id)
+    }
+}
+
 /// Where requests end: the pool that asked.
 pub trait Sink<P, E>: Send + Sync {
     /// The request `id` ended. Called exactly once for each request that a back-end
@@ -241,6 +314,16 @@ impl<P, E> Grow<P, E> {
         self.token().asked_at
     }
 
+    /// Names the request, so that spans can be freed to it.
+    #[must_use]
+    pub fn claim(&self) -> Claim<'_> {
+        let token = self.token();
+        Claim {
+            table: &token.table,
+            id: token.id,
+        }
+    }
+
     /// Decides that the request ends with this back-end.
     ///
     /// # Errors
@@ -255,12 +338,15 @@ impl<P, E> Grow<P, E> {
         }
     }
 
-    /// Whether it was withdrawn already.
-    pub(crate) fn is_withdrawn(&self) -> bool {
+    /// Whether it was withdrawn already. A back-end that keeps tokens looks under its own
+    /// lock before it queues one: a withdrawal that comes later finds it in the queue
+    /// ([`Arena::forget`](crate::Arena::forget) has the argument).
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
         let token = self.token();
+        let pending = word(token.id.number, PENDING);
         // Relaxed: a stale "pending" is settled by `commit`; see the module.
-        token.table.slots[token.id.slot as usize].word.load(Relaxed)
-            != word(token.id.number, PENDING)
+        token.table.slots[token.id.slot as usize].word.load(Relaxed) != pending
     }
 
     /// Notes where the back-end keeps the request. Under the back-end's lock.
@@ -303,6 +389,16 @@ impl<P, E> Committed<P, E> {
     #[must_use]
     pub fn id(&self) -> GrowId {
         self.token().id
+    }
+
+    /// Names the request, so that spans can be freed to it while it sleeps.
+    #[must_use]
+    pub fn claim(&self) -> Claim<'_> {
+        let token = self.token();
+        Claim {
+            table: &token.table,
+            id: token.id,
+        }
     }
 
     /// Ends the request with a page.

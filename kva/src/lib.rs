@@ -17,6 +17,7 @@
 //! 2001) where it has a word.
 
 mod arena;
+mod clock;
 pub mod grow;
 #[doc(hidden)]
 pub mod list;
@@ -29,7 +30,8 @@ mod stats;
 pub mod sync;
 
 pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
-pub use grow::{Answer, Committed, Grow, GrowId, GrowTable, Refusal, Sink};
+pub use clock::{Clock, NEVER};
+pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};
 pub use stats::ArenaStats;

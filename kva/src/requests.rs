@@ -9,11 +9,16 @@
 //!
 //! 1. A live entry is in `order`, except a sleeper that was answered: it keeps its
 //!    entry, out of `order`, until it wakes and takes its answer.
-//! 2. `order` is sorted by `asked_at`, oldest first.
+//! 2. `parked` holds spans that were freed to grows on their way here. A grow's claim is
+//!    spent in the same hold of the lock in which it gets its answer, and what is parked
+//!    for it is let go then, or when it is forgotten: so none is parked for a grow that
+//!    will not come.
+//! 3. `order` is sorted by `asked_at`, oldest first.
 
 use std::task::Waker;
 
 use crate::arena::{AllocError, SpanGrow};
+use crate::clock::NEVER;
 use crate::grow::GrowId;
 use crate::list::{Link, List, NIL};
 use crate::shape::{Shape, Span};
@@ -61,6 +66,7 @@ pub(crate) struct Requests {
     links: Vec<Link>,
     order: List,
     vacant: Vec<u32>,
+    parked: Vec<(GrowId, Span)>,
     waiting: usize,
     /// How many requests room was made for.
     reserved: usize,
@@ -91,6 +97,19 @@ impl Requests {
         self.links.reserve(more);
         self.vacant
             .reserve(self.reserved.saturating_sub(self.vacant.len()));
+        self.parked
+            .reserve(self.reserved.saturating_sub(self.parked.len()));
+    }
+
+    /// Keeps a span for a grow that is on its way here.
+    pub(crate) fn park(&mut self, claim: GrowId, span: Span) {
+        self.parked.push((claim, span));
+    }
+
+    /// A span that was kept for this grow.
+    pub(crate) fn take_parked(&mut self, claim: GrowId) -> Option<Span> {
+        let at = self.parked.iter().position(|(other, _)| *other == claim)?;
+        Some(self.parked.swap_remove(at).1)
     }
 
     /// How many wait.
@@ -98,9 +117,9 @@ impl Requests {
         self.waiting
     }
 
-    /// When the oldest waiter came; `u64::MAX` where nobody waits.
+    /// When the oldest waiter came; [`NEVER`] where nobody waits.
     pub(crate) fn oldest(&self) -> u64 {
-        self.head().map_or(u64::MAX, |head| self.get(head).asked_at)
+        self.head().map_or(NEVER, |head| self.get(head).asked_at)
     }
 
     /// Whether somebody who came at `asked_at` may be granted a span now, where at

@@ -1,1 +1,14 @@
-//! loom-tests
+//! Worlds that loom explores on the production code.
+//!
+//! - [`run`] explores a world exhaustively under `--cfg loom`, and runs it with real
+//!   threads otherwise. Each world is small, and for one race.
+//! - [`world`] has the arenas and pools that worlds are made of, and the check of rest.
+//! - [`backends`] has a back-end that a test plays by hand.
+//! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
+//!   contract, which the same assertions must catch. Production code has no
+//!   known-bad mode.
+
+pub mod backends;
+pub mod historical;
+pub mod run;
+pub mod world;

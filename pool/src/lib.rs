@@ -1,1 +1,53 @@
-//! pool
+//! A bounded object pool that cannot hang on its own back-end.
+//!
+//! After NetBSD's pool(9). A pool that has run dry asks its back-end for another page,
+//! and the back-end may be scarce too. In an ordinary pool the getter then sleeps
+//! *inside the back-end*, and sleeps on although somebody puts an item back a moment
+//! later. Here it sleeps on a node of its own, which a put, a page, a deadline and a
+//! close all reach; the request stays with the back-end as a token, and is withdrawn
+//! when nobody needs it any more.
+//!
+//! - [`RawPool`]: memory items of one layout. [`Pool`]: places for a `T`.
+//! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
+//!   the classic pair of functions, `alloc` that may sleep and `free`.
+//!
+//! # Promises
+//!
+//! The numbers are those that comments and tests cite.
+//!
+//! - **P1 Bound.** `pages + pending grows <= hard limit`.
+//! - **P2 Put progress.** While anybody waits, wherever their grow stands, a put makes some
+//!   waiter return; at most `K` puts for each waiter go to later arrivals first.
+//! - **P3 Claim.** A page freed for a pending grow reaches that grow.
+//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times.
+//! - **P5 Nothing lost.** Timeouts, panics, refusals and closes leak no item, page, claim or
+//!   limit slot, and whoever waits next is woken.
+//! - **P6 Rest.** Everything put and drained, the pool holds at most low-water pages and the
+//!   arena is whole.
+//! - **P7 No allocation.** `get`, `put` and waiting allocate nothing.
+//! - **P8 Caller code runs unlocked.**
+//!
+//! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`]
+//! says.
+
+mod backend;
+mod carve;
+mod core;
+mod error;
+mod getter;
+mod grows;
+mod ledger;
+mod pages;
+mod raw;
+mod state;
+mod stats;
+mod todo;
+mod typed;
+mod waiter;
+
+pub use backend::{ArenaPages, Backend, Classic, PageAllocator};
+pub use error::{ConfigError, GetError, TryGetError};
+pub use pages::PutError;
+pub use raw::{Builder, RawPool};
+pub use stats::PoolStats;
+pub use typed::{Item, Pool};

@@ -1,0 +1,60 @@
+//! Who came first, across everything that waits for one arena.
+//!
+//! Pools and arena have locks of their own that never nest, so what they must know of
+//! each other goes through here: a counter that orders waiters by age, and the age of
+//! the oldest request that the arena has not satisfied.
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The moment that is later than all others: of nobody, and of who need not be ordered.
+pub const NEVER: u64 = u64::MAX;
+
+/// Orders waiters by age and knows the age of the oldest unsatisfied request.
+#[derive(Debug)]
+pub struct Clock {
+    ticks: CachePadded<AtomicU64>,
+    oldest: CachePadded<AtomicU64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock {
+    /// A clock that nobody waits by.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            ticks: CachePadded::new(AtomicU64::new(0)),
+            oldest: CachePadded::new(AtomicU64::new(NEVER)),
+        }
+    }
+
+    /// A new moment, later than all before.
+    pub fn now(&self) -> u64 {
+        // Relaxed: only the order of the ticks matters, and a read-modify-write has one.
+        self.ticks.fetch_add(1, Relaxed)
+    }
+
+    /// When the oldest unsatisfied request was made; [`NEVER`] where there is none.
+    ///
+    /// A hint that may be old by the time it is read, yet nobody is missed. A pool reads
+    /// it under its own lock, when a page of its becomes free. Whoever queues a request
+    /// publishes it here, and then calls the reclaimers, which take the pool's lock. If
+    /// the pool's put had the lock first, the reclaimer finds the free page. If the
+    /// reclaimer had it first, the pool's lock makes the request visible to the put.
+    pub fn oldest(&self) -> u64 {
+        // Relaxed: the pool's lock makes the edge, see above.
+        self.oldest.load(Relaxed)
+    }
+
+    /// Publishes the age of the oldest request. Under the lock of whoever queues them.
+    pub(crate) fn set_oldest(&self, moment: u64) {
+        // Relaxed: see `oldest`.
+        self.oldest.store(moment, Relaxed);
+    }
+}

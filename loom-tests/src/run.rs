@@ -1,0 +1,176 @@
+//! Explores worlds and reports what was explored.
+//!
+//! Under loom each model prints a line of what it did, and appends it to the file that
+//! `LOOM_REPORT` names, for `cargo xtask loom`. A known-bad twin must fail, and with
+//! the words that are expected: a model that passes proves nothing until the bug it is
+//! for makes it fail.
+
+/// Explores `world` exhaustively; with real threads, runs it many times.
+pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
+    imp::model(name, None, world);
+}
+
+/// As [`model`], with at most `preemptions` preemptions an execution. `why` says why not
+/// exhaustively.
+pub fn bounded(
+    name: &str,
+    preemptions: usize,
+    why: &str,
+    world: impl Fn() + Send + Sync + 'static,
+) {
+    imp::model(name, Some((preemptions, why)), world);
+}
+
+/// Explores a world that must fail, with a message that contains `expected`. Real threads
+/// cannot be relied upon to find the execution, and would hang in it: without loom
+/// this does nothing, and says so.
+///
+/// # Panics
+/// If the world holds in all executions, or fails otherwise.
+pub fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
+    imp::known_bad(name, expected, world);
+}
+
+#[cfg(loom)]
+#[allow(
+    clippy::disallowed_types,
+    reason = "counts executions from outside of them"
+)]
+mod imp {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::time::Instant;
+
+    /// Set to a twin's name in the process that is to fail in it.
+    const FAIL_IN: &str = "LOOM_KNOWN_BAD";
+
+    fn check(
+        count: &Arc<AtomicUsize>,
+        preemptions: Option<usize>,
+        world: impl Fn() + Send + Sync + 'static,
+    ) {
+        let count = count.clone();
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = preemptions;
+        // A guard against endless executions, not a bound on what is explored: an
+        // execution that reaches it fails.
+        builder.max_branches = 20_000;
+        builder.check(move || {
+            count.fetch_add(1, Relaxed);
+            world();
+        });
+    }
+
+    fn report(name: &str, executions: usize, seconds: f64, kind: &str, verdict: &str) {
+        let verdict: String = verdict
+            .replace(['\n', '\t'], " ")
+            .chars()
+            .take(100)
+            .collect();
+        println!("{name}: {executions} executions, {seconds:.2} s, {kind}, {verdict}");
+        if let Some(path) = std::env::var_os("LOOM_REPORT") {
+            let line = format!("{name}\t{executions}\t{seconds:.3}\t{kind}\t{verdict}\n");
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+            written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+
+    pub(super) fn model(
+        name: &str,
+        bound: Option<(usize, &str)>,
+        world: impl Fn() + Send + Sync + 'static,
+    ) {
+        if std::env::var_os(FAIL_IN).is_some() {
+            return;
+        }
+        let kind = bound.map_or("exhaustive".to_owned(), |(n, why)| {
+            format!("bounded: {n} preemptions, {why}")
+        });
+        let count = Arc::new(AtomicUsize::new(0));
+        let start = Instant::now();
+        check(&count, bound.map(|(n, _)| n), world);
+        report(
+            name,
+            count.load(Relaxed),
+            start.elapsed().as_secs_f64(),
+            &kind,
+            "holds",
+        );
+    }
+
+    /// In a process of its own, which ends where the world fails: loom cannot unwind a
+    /// deadlock through destructors that take a lock.
+    pub(super) fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
+        if let Some(chosen) = std::env::var_os(FAIL_IN) {
+            if *chosen == *name {
+                fail(world);
+            }
+            return;
+        }
+        let start = Instant::now();
+        let this = std::env::current_exe().expect("this test's own binary");
+        let child = Command::new(this)
+            .args(["--nocapture", "--test-threads=1"])
+            .env(FAIL_IN, name)
+            .output();
+        let child = child.expect("running it again");
+        let output = String::from_utf8_lossy(&child.stdout);
+        let told = output.lines().find_map(|line| line.split_once(FAILED));
+        let (_, told) = told.unwrap_or_else(|| {
+            panic!("{name}: a known-bad twin held in all executions, so the model cannot fail:\n{output}")
+        });
+        let (executions, message) = told.split_once(' ').expect("a number and a message");
+        assert!(
+            message.contains(expected),
+            "{name} failed, but not as expected: {message}"
+        );
+        let seconds = start.elapsed().as_secs_f64();
+        let executions = executions.parse().expect("a number");
+        report(
+            name,
+            executions,
+            seconds,
+            "exhaustive",
+            &format!("caught: {message}"),
+        );
+    }
+
+    const FAILED: &str = "the world failed in execution ";
+
+    fn fail(world: impl Fn() + Send + Sync + 'static) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let executions = count.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let message = panic
+                .payload_as_str()
+                .unwrap_or("a panic without words")
+                .replace('\n', " ");
+            println!("{FAILED}{} {message}", executions.load(Relaxed));
+            std::process::exit(101);
+        }));
+        check(&count, None, world);
+    }
+}
+
+#[cfg(not(loom))]
+mod imp {
+    const ROUNDS: usize = 200;
+
+    pub(super) fn model(
+        _: &str,
+        _: Option<(usize, &str)>,
+        world: impl Fn() + Send + Sync + 'static,
+    ) {
+        for _ in 0..ROUNDS {
+            world();
+        }
+    }
+
+    pub(super) fn known_bad(name: &str, _: &str, _: impl Fn() + Send + Sync + 'static) {
+        println!("{name}: skipped, only loom finds the execution");
+    }
+}

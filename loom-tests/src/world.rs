@@ -1,0 +1,99 @@
+//! What worlds are made of.
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use kva::{Arena, Region, Shape, Span};
+use pool::{Backend, Builder, PoolStats, RawPool};
+
+/// The quantum of the arenas here, and the size of an item.
+pub const QUANTUM: usize = 64;
+
+const QUANTA: usize = 8;
+
+#[repr(align(512))]
+struct Memory([u8; QUANTUM * QUANTA]);
+
+/// Addresses for arenas. One for all worlds, also those that run at the same time:
+/// nobody reads or writes it.
+static MEMORY: Memory = Memory([0; QUANTUM * QUANTA]);
+
+/// An arena of `quanta` quanta, whose waiters are overtaken at most `bypass` times.
+///
+/// # Panics
+/// If there are more than eight.
+#[must_use]
+pub fn arena(quanta: usize, bypass: u32) -> Arena {
+    let memory = NonNull::from(&MEMORY.0[..quanta * QUANTUM]);
+    // SAFETY: nobody reads or writes this memory: in these worlds items are addresses.
+    let region = unsafe { Region::borrowed(memory) };
+    Arena::with_bypass(region, QUANTUM, bypass).expect("a good arena")
+}
+
+/// One quantum.
+#[must_use]
+pub fn one() -> Shape {
+    shape(1)
+}
+
+/// `quanta` quanta.
+///
+/// # Panics
+/// If there are none.
+#[must_use]
+pub fn shape(quanta: u32) -> Shape {
+    Shape::new(quanta).expect("not zero")
+}
+
+/// A builder of pools of one item a page, a quantum each.
+pub fn pages(hard_limit: u32) -> Builder {
+    let item = Layout::from_size_align(QUANTUM, 1).expect("a good layout");
+    // Few slots: each is an object to loom.
+    RawPool::builder(item, hard_limit).max_growing(2)
+}
+
+/// Takes everything that is left of the arena, a quantum at a time.
+#[must_use]
+pub fn take_rest(arena: &Arena) -> Vec<Span> {
+    std::iter::from_fn(|| arena.try_alloc(one()).ok()).collect()
+}
+
+/// Puts an item that nobody uses.
+///
+/// # Panics
+/// If it is not out.
+pub fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
+    // SAFETY: nobody reads or writes items in these worlds.
+    unsafe { pool.put(item) }.expect("an item that is out");
+}
+
+/// Asserts P6, once everything has been put: drained, the pool holds `low` pages, nothing
+/// is pending, and nobody waits.
+///
+/// # Panics
+/// If it is not so.
+pub fn assert_pool_at_rest<B: Backend>(pool: &RawPool<B>, low: u32) -> PoolStats {
+    pool.drain();
+    let stats = pool.stats();
+    assert_eq!(stats.pages, low, "rest: a page was lost or kept: {stats:?}");
+    assert_eq!(
+        (stats.growing, stats.out, stats.waiting),
+        (0, 0, 0),
+        "rest: {stats:?}"
+    );
+    assert_eq!(
+        stats.gets, stats.puts,
+        "rest: what was got was put: {stats:?}"
+    );
+    stats
+}
+
+/// Asserts that the arena is what it was: one free span, and nobody waits.
+///
+/// # Panics
+/// If it is not so.
+pub fn assert_arena_whole(arena: &Arena) {
+    let stats = arena.stats();
+    assert_eq!(stats.free, stats.quanta, "rest: a span was lost: {stats:?}");
+    assert_eq!((stats.free_runs, stats.waiting), (1, 0), "rest: {stats:?}");
+}

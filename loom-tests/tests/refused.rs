@@ -1,0 +1,147 @@
+//! A grow is refused, or panics, while others wait: one of them has the error, and the
+//! grow of the others is asked again (P2, P5).
+
+use std::alloc::Layout;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use kva::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use kva::sync::atomic::AtomicBool;
+use kva::sync::thread::spawn;
+use kva::{AllocError, Answer, Arena, Committed, GrowId, GrowTable, Span, SpanGrow};
+use loom_tests::backends::Manual;
+use loom_tests::historical::tell_nobody;
+use loom_tests::run::{known_bad, model};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use pool::{Backend, GetError, RawPool};
+
+fn get_and_put<B: Backend>(pool: &RawPool<B>) -> Result<(), GetError<B::Error>> {
+    pool.get().map(|item| put(pool, item))
+}
+
+/// The limit is one page, so one of the two waits for the other's grow, which a third
+/// party refuses, if it was asked by then.
+fn refused_by(refuse: impl Fn(Committed<Span, AllocError>), both_waited: &AtomicUsize) {
+    let arena = arena(1, 0);
+    let manual = Manual::new(arena.clone());
+    let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
+    let getters = [(); 2].map(|()| {
+        let pool = pool.clone();
+        spawn(move || get_and_put(&pool))
+    });
+    if let Some(committed) = manual.commit_last() {
+        both_waited.fetch_add(usize::from(pool.stats().waiting == 2), Relaxed);
+        refuse(committed);
+    }
+    let ends = getters.map(|getter| getter.join().unwrap());
+    let failed = ends
+        .iter()
+        .filter(|end| **end == Err(GetError::Backend(AllocError::Closed)))
+        .count();
+    let served = ends.iter().filter(|end| end.is_ok()).count();
+    assert!(
+        failed <= 1 && failed + served == 2,
+        "one has the error, the other is served: {ends:?}"
+    );
+    assert_pool_at_rest(&pool, 0);
+    drop((pool, manual));
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn while_others_wait() {
+    static BOTH_WAITED: AtomicUsize = AtomicUsize::new(0);
+    model("refused/while_others_wait", || {
+        refused_by(
+            |committed| committed.refuse(AllocError::Closed),
+            &BOTH_WAITED,
+        );
+    });
+    let both = BOTH_WAITED.load(Relaxed);
+    println!("refused/while_others_wait: both waited in {both} executions");
+    assert!(cfg!(not(loom)) || both > 0, "in no execution did both wait");
+}
+
+#[test]
+fn a_failure_told_to_nobody() {
+    static BOTH_WAITED: AtomicUsize = AtomicUsize::new(0);
+    known_bad("refused/told_to_nobody", "deadlock", || {
+        refused_by(tell_nobody, &BOTH_WAITED)
+    });
+}
+
+/// Panics when it is asked first.
+struct PanicsOnce {
+    arena: Arena,
+    panicked: AtomicBool,
+    /// Whether the token survives the panic, in nobody's hands: known bad.
+    keeps_token: bool,
+}
+
+impl Backend for PanicsOnce {
+    type Page = Span;
+    type Error = AllocError;
+
+    fn granule(&self) -> usize {
+        Backend::granule(&self.arena)
+    }
+    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
+        if self.panicked.swap(true, Relaxed) {
+            return Backend::ask(&self.arena, page, grow);
+        }
+        if self.keeps_token
+            && let Ok(committed) = grow.commit()
+        {
+            let _lost = committed.into_id();
+        }
+        // Without the noise of the panic hook.
+        std::panic::resume_unwind(Box::new("the back-end panics"));
+    }
+    fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
+        self.arena.try_page(page)
+    }
+    fn forget(&self, table: &GrowTable, id: GrowId) {
+        Backend::forget(&self.arena, table, id);
+    }
+    fn release(&self, page: Span, layout: Layout) {
+        Backend::release(&self.arena, page, layout);
+    }
+    fn base(&self, page: &Span) -> NonNull<u8> {
+        Backend::base(&self.arena, page)
+    }
+}
+
+fn panicking(keeps_token: bool) {
+    let arena = arena(1, 0);
+    let backend = PanicsOnce {
+        arena: arena.clone(),
+        panicked: AtomicBool::new(false),
+        keeps_token,
+    };
+    let pool = Arc::new(pages(1).bypass(0).build(backend).unwrap());
+    let getters = [(); 2].map(|()| {
+        let pool = pool.clone();
+        spawn(move || catch_unwind(AssertUnwindSafe(|| get_and_put(&pool))).ok())
+    });
+    let ends = getters.map(|getter| getter.join().unwrap());
+    let panicked = ends.iter().filter(|end| end.is_none()).count();
+    assert_eq!(panicked, 1, "the panic is its getter's");
+    // The other is served, or has the error of the request that it too waited for.
+    let fine = [Some(Ok(())), Some(Err(GetError::Abandoned))];
+    assert!(ends.iter().any(|end| fine.contains(end)), "{ends:?}");
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn by_a_panic() {
+    model("refused/by_a_panic", || panicking(false));
+}
+
+#[test]
+fn a_panic_that_keeps_its_slot() {
+    known_bad("refused/panic_keeps_slot", "deadlock", || panicking(true));
+}

@@ -1,0 +1,172 @@
+//! The classic pair of functions, `alloc` that may sleep and `free`, as a back-end.
+//!
+//! That is `struct pool_allocator` of pool(9). It sleeps on its caller's own thread and
+//! knows nothing of tokens, so a put cannot reach a getter inside it. What the pool can
+//! do is option 3 of "pools and scarcity": give a page back although it is below its
+//! low water, since a grow is pending that will bring it back.
+//!
+//! Without claims, another client may take the page first. The pool cannot prevent
+//! that; it notices, by the getter's coming back with another page or none, and counts
+//! it (`stolen`). An allocator that understands claims is told who the page is for.
+//!
+//! # What holds with it
+//!
+//! P1, P3 (with claims), P5, P6 and P8 as ever. P2 with a restriction: a put reaches a
+//! getter asleep in here only if it frees a whole page; getters that wait in the pool
+//! are served by any put. P4 holds among those too, while a getter in here may be
+//! overtaken without bound unless the allocator understands claims. If that is not good
+//! enough, the answer is a back-end that does not sleep.
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use kva::{AllocError, Answer, Arena, Claim, Grow};
+
+use super::Backend;
+use super::arena::{base_of, shape_of};
+
+/// A classic page allocator: two functions.
+pub trait PageAllocator: Send + Sync + 'static {
+    /// Why there is no page.
+    type Error: Send;
+
+    /// Whether [`free_to`](Self::free_to) hands the page to its heir.
+    const CLAIMS: bool = false;
+
+    /// The smallest page, a power of two.
+    fn granule(&self) -> usize {
+        4096
+    }
+
+    /// A page, sleeping for it as long as it takes. `claim` names the request: what is
+    /// freed to it meanwhile should be what this returns.
+    ///
+    /// # Errors
+    /// There is none and will be none.
+    fn alloc(&self, page: Layout, claim: Claim<'_>) -> Result<NonNull<u8>, Self::Error>;
+
+    /// A page if there is one right now (`PR_NOWAIT`).
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, Self::Error>;
+
+    /// Takes a page back.
+    fn free(&self, base: NonNull<u8>, page: Layout);
+
+    /// Takes a page back for the request that sleeps with `claim`.
+    fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) {
+        let _ = claim;
+        self.free(base, page);
+    }
+}
+
+/// Makes a back-end of a [`PageAllocator`].
+#[derive(Debug, Clone)]
+pub struct Classic<A>(A);
+
+impl<A: PageAllocator> Classic<A> {
+    /// Pages from `allocator`.
+    pub const fn new(allocator: A) -> Self {
+        Self(allocator)
+    }
+}
+
+/// The start of a page that a [`PageAllocator`] handed out.
+#[derive(Debug)]
+pub struct ClassicPage(NonNull<u8>);
+
+// SAFETY: an address; whoever holds it may free it, from any thread, as
+// `PageAllocator: Sync` allows.
+unsafe impl Send for ClassicPage {}
+
+impl<A: PageAllocator> Backend for Classic<A> {
+    type Page = ClassicPage;
+    type Error = A::Error;
+
+    const SLEEPS: bool = true;
+    const CLAIMS: bool = A::CLAIMS;
+
+    fn granule(&self) -> usize {
+        self.0.granule()
+    }
+
+    fn ask(
+        &self,
+        page: Layout,
+        grow: Grow<ClassicPage, A::Error>,
+    ) -> Answer<ClassicPage, A::Error> {
+        // Once asleep it cannot be withdrawn, so it commits before.
+        match grow.commit() {
+            Err(_withdrawn) => Answer::Withdrawn,
+            Ok(committed) => {
+                let end = self.0.alloc(page, committed.claim());
+                Answer::Now(committed, end.map(ClassicPage))
+            }
+        }
+    }
+
+    fn try_page(&self, page: Layout) -> Result<Option<ClassicPage>, A::Error> {
+        Ok(self.0.try_alloc(page)?.map(ClassicPage))
+    }
+
+    fn release(&self, page: ClassicPage, layout: Layout) {
+        self.0.free(page.0, layout);
+    }
+
+    fn release_to(&self, page: ClassicPage, layout: Layout, heir: Claim<'_>) {
+        self.0.free_to(page.0, layout, heir);
+    }
+
+    fn base(&self, page: &ClassicPage) -> NonNull<u8> {
+        page.0
+    }
+}
+
+/// An arena behind the classic pair of functions, with claims.
+///
+/// For code that must sleep on the getter's own thread. Elsewhere use the arena itself
+/// as the back-end: it sleeps nowhere, and every put reaches every waiter.
+#[derive(Debug, Clone)]
+pub struct ArenaPages(pub Arena);
+
+impl PageAllocator for ArenaPages {
+    type Error = AllocError;
+
+    const CLAIMS: bool = true;
+
+    fn granule(&self) -> usize {
+        self.0.quantum()
+    }
+
+    fn alloc(&self, page: Layout, claim: Claim<'_>) -> Result<NonNull<u8>, AllocError> {
+        let span = self.0.alloc_claiming(shape_of(&self.0, page), claim)?;
+        Ok(base_of(&self.0, span))
+    }
+
+    fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
+        let span = Backend::try_page(&self.0, page)?;
+        Ok(span.map(|span| base_of(&self.0, span)))
+    }
+
+    fn free(&self, base: NonNull<u8>, _: Layout) {
+        let freed = self.0.span_at(base).map(|span| self.0.free(span));
+        debug_assert_eq!(
+            freed,
+            Ok(Ok(())),
+            "a pool gives back what it was given, once"
+        );
+    }
+
+    fn free_to(&self, base: NonNull<u8>, _: Layout, claim: Claim<'_>) {
+        let freed = self
+            .0
+            .span_at(base)
+            .map(|span| self.0.free_to(claim, span).map(drop));
+        debug_assert_eq!(
+            freed,
+            Ok(Ok(())),
+            "a pool gives back what it was given, once"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Where pages come from.
+//!
+//! A back-end is asked for a page with a [`Grow`] token in hand and does one of three
+//! things, never sleeping longer than its kind allows:
+//!
+//! - it has a page, or knows that it will have none: it commits and answers at once;
+//! - it has none now: it keeps the token, and delivers when it has one ([`Arena`](kva::Arena));
+//! - it sleeps on the caller's thread until it has one ([`Classic`]). Then it commits
+//!   *before* it sleeps, and says so by [`SLEEPS`](Backend::SLEEPS): no put can reach that
+//!   getter, and the pool falls back on option 3's rule to get it out.
+//!
+//! A back-end that sleeps although it says that it does not breaks the one thing a pool
+//! relies on: the pool serves the getter on its node, and the getter sleeps on inside
+//! (NetBSD kern/45718).
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use kva::sync::{Arc, Weak};
+use kva::{Answer, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
+
+mod arena;
+mod classic;
+
+pub use classic::{ArenaPages, Classic, PageAllocator};
+
+/// Where pages come from. Every method is called with no lock of ours held (P8).
+pub trait Backend: Send + Sync + 'static {
+    /// What stands for a page here: what the back-end needs to take it back.
+    type Page: Send;
+    /// Why there is no page.
+    type Error: Send;
+
+    /// Whether [`ask`](Self::ask) may sleep on its caller's thread.
+    const SLEEPS: bool = false;
+    /// Whether [`release_to`](Self::release_to) hands the page to its heir, so that
+    /// nobody can take it on the way. Matters only where [`SLEEPS`](Self::SLEEPS).
+    const CLAIMS: bool = false;
+
+    /// Pages are multiples of this many bytes, a power of two.
+    fn granule(&self) -> usize;
+
+    /// Asks for a page of `page`'s size and alignment.
+    ///
+    /// The token is answered at once, or kept and ended later, by any thread. It must
+    /// not be ended inside this call other than by the answer: its owner is waiting for
+    /// that, not for the token.
+    fn ask(
+        &self,
+        page: Layout,
+        grow: Grow<Self::Page, Self::Error>,
+    ) -> Answer<Self::Page, Self::Error>;
+
+    /// A page if there is one right now, without sleeping; `None`: scarce.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    fn try_page(&self, page: Layout) -> Result<Option<Self::Page>, Self::Error>;
+
+    /// Drops a grow that was withdrawn, if it was asked and is still kept.
+    fn forget(&self, table: &GrowTable, id: GrowId) {
+        let _ = (table, id);
+    }
+
+    /// Takes a page back.
+    fn release(&self, page: Self::Page, layout: Layout);
+
+    /// Takes a page back for the grow `heir`, which is asleep in here and should have it.
+    fn release_to(&self, page: Self::Page, layout: Layout, heir: Claim<'_>) {
+        let _ = heir;
+        self.release(page, layout);
+    }
+
+    /// Where the page's memory starts.
+    fn base(&self, page: &Self::Page) -> NonNull<u8>;
+
+    /// The clock that orders waiters by age, shared with other pools of the same
+    /// back-end if they are to be fair to each other.
+    fn clock(&self) -> Arc<Clock> {
+        Arc::new(Clock::new())
+    }
+
+    /// A pool was made on this back-end: its requests are those of `table`, and it gives
+    /// idle pages back through `pool`.
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        let _ = (table, pool);
+    }
+}

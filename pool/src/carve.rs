@@ -1,0 +1,147 @@
+//! How a page is carved into items.
+//!
+//! A page of several items is a power of two long and aligned to its length, so that
+//! an item's address with its low bits cleared is its page's. A page of one item needs
+//! neither: the item's address *is* the page's. Most scarce things (a 256 KiB argument
+//! block) are of that kind, and asking for more alignment than needed would make
+//! them scarcer.
+
+use std::alloc::Layout;
+
+/// How a page is carved into items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Carve {
+    /// From one item to the next, in bytes.
+    pub(crate) stride: usize,
+    /// How many items a page has.
+    pub(crate) items: u32,
+    /// What is asked of the back-end.
+    pub(crate) page: Layout,
+}
+
+/// Why items cannot be carved from pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CarveError {
+    #[error("items of size zero")]
+    ZeroSize,
+    #[error("pages of no items")]
+    NoItems,
+    #[error("pages of {items} items of {stride} bytes do not fit into the address space")]
+    TooLarge { items: u32, stride: usize },
+}
+
+/// Where nothing else is asked for, a page has room for at least this many items that
+/// are smaller than what the back-end hands out: then less than an eighth is wasted.
+const ROOM: usize = 8;
+
+impl Carve {
+    /// Carves pages for items of `item`, from a back-end that hands out multiples of
+    /// `granule` bytes, a power of two. `items`: how many to a page, if not left to us.
+    pub(crate) fn new(
+        item: Layout,
+        granule: usize,
+        items: Option<u32>,
+    ) -> Result<Self, CarveError> {
+        debug_assert!(granule.is_power_of_two());
+        if item.size() == 0 {
+            return Err(CarveError::ZeroSize);
+        }
+        if items == Some(0) {
+            return Err(CarveError::NoItems);
+        }
+        let stride = item.pad_to_align().size();
+        let too_large = CarveError::TooLarge {
+            items: items.unwrap_or(1),
+            stride,
+        };
+        let power = |bytes: usize| bytes.checked_next_power_of_two().ok_or(too_large);
+        let (items, bytes) = match items {
+            Some(items) => (items, stride.checked_mul(items as usize).ok_or(too_large)?),
+            None if stride >= granule => (1, stride),
+            None => {
+                let bytes = power(stride * ROOM)?.max(granule);
+                (u32::try_from(bytes / stride).map_err(|_| too_large)?, bytes)
+            }
+        };
+        let (bytes, align) = if items == 1 {
+            (
+                bytes.checked_next_multiple_of(granule).ok_or(too_large)?,
+                item.align(),
+            )
+        } else {
+            let bytes = power(bytes)?.max(granule);
+            (bytes, bytes)
+        };
+        let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
+        Ok(Self {
+            stride,
+            items,
+            page,
+        })
+    }
+
+    /// Where the page that `address` may lie in would start.
+    pub(crate) const fn page_of(&self, address: usize) -> usize {
+        if self.items == 1 {
+            address
+        } else {
+            address & !(self.page.size() - 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carve(size: usize, align: usize, items: Option<u32>) -> Carve {
+        Carve::new(Layout::from_size_align(size, align).unwrap(), 4096, items).unwrap()
+    }
+
+    #[test]
+    fn small_items_share_a_page_that_is_aligned_to_its_length() {
+        let bytes = carve(1, 1, None);
+        assert_eq!(
+            (bytes.items, bytes.page.size(), bytes.page.align()),
+            (4096, 4096, 4096)
+        );
+        let odd = carve(700, 4, None);
+        assert_eq!((odd.items, odd.page.size()), (11, 8192));
+        assert_eq!(odd.page_of(3 * 8192 + 7000), 3 * 8192);
+    }
+
+    #[test]
+    fn large_items_have_a_page_of_their_own_at_their_own_alignment() {
+        let args = carve(256 * 1024, 1, None);
+        assert_eq!(
+            (args.items, args.page.size(), args.page.align()),
+            (1, 256 * 1024, 1)
+        );
+        let odd = carve(5000, 8, None);
+        assert_eq!((odd.items, odd.page.size(), odd.page.align()), (1, 8192, 8));
+        let aligned = carve(4096, 16384, None);
+        assert_eq!((aligned.stride, aligned.page.align()), (16384, 16384));
+    }
+
+    #[test]
+    fn the_number_of_items_can_be_chosen() {
+        let two = carve(4096, 1, Some(2));
+        assert_eq!(
+            (two.items, two.page.size(), two.page.align()),
+            (2, 8192, 8192)
+        );
+        let three = carve(100, 4, Some(3));
+        assert_eq!((three.items, three.page.size()), (3, 4096));
+    }
+
+    #[test]
+    fn what_cannot_be_carved_says_why() {
+        let new = |size, items| Carve::new(Layout::from_size_align(size, 1).unwrap(), 4096, items);
+        assert_eq!(new(0, None), Err(CarveError::ZeroSize));
+        assert_eq!(new(8, Some(0)), Err(CarveError::NoItems));
+        assert!(matches!(
+            new(isize::MAX as usize, Some(9)),
+            Err(CarveError::TooLarge { .. })
+        ));
+    }
+}

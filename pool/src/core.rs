@@ -1,0 +1,286 @@
+//! The thin shell around [`State`]: one lock, decide under it, act after it.
+
+use std::ptr::NonNull;
+
+use kva::sync::{Arc, BATCH, LeakCheck, Mutex, MutexGuard, Weak};
+use kva::{Claim, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
+
+use crate::backend::Backend;
+use crate::carve::Carve;
+use crate::error::{ConfigError, TryGetError};
+use crate::grows::Grows;
+use crate::ledger::Ledger;
+use crate::pages::{Loan, Pages, PutError};
+use crate::state::{Fixed, State};
+use crate::stats::{Counts, PoolStats};
+use crate::todo::Todo;
+use crate::waiter::Queue;
+
+/// A pool, as its handles, getters and pending grows share it.
+pub(crate) struct Core<B: Backend> {
+    backend: B,
+    pub(crate) carve: Carve,
+    table: Arc<GrowTable>,
+    state: Mutex<State<B>>,
+    _leak: LeakCheck,
+}
+
+/// The limits a pool starts with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) hard: u32,
+    pub(crate) low: u32,
+    pub(crate) high: u32,
+    pub(crate) growing: u32,
+    pub(crate) bypass: u32,
+}
+
+impl Limits {
+    fn check(self) -> Result<(), ConfigError> {
+        let Self {
+            hard,
+            low,
+            high,
+            growing,
+            ..
+        } = self;
+        if hard == 0 {
+            return Err(ConfigError::ZeroLimit);
+        }
+        if growing == 0 {
+            return Err(ConfigError::ZeroGrowing);
+        }
+        if low > high || low > hard {
+            return Err(ConfigError::Water {
+                low,
+                high,
+                limit: hard,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Core<B> {
+    pub(crate) fn new(backend: B, carve: Carve, limits: Limits) -> Result<Arc<Self>, ConfigError> {
+        limits.check()?;
+        let pages = Pages::new(carve, limits.hard);
+        let pages = pages.ok_or(ConfigError::Tables {
+            pages: limits.hard,
+            items: carve.items,
+        })?;
+        let table = GrowTable::new(limits.growing);
+        let fixed = Fixed {
+            items_per_page: carve.items as usize,
+            bypass: limits.bypass,
+            table: table.clone(),
+            clock: backend.clock(),
+        };
+        let state = State {
+            ledger: Ledger::new(limits.hard, limits.low, limits.high),
+            pages,
+            queue: Queue::new(),
+            grows: Grows::new(limits.growing),
+            counts: Counts::default(),
+            closed: false,
+            fixed,
+        };
+        let core = Arc::new(Self {
+            backend,
+            carve,
+            table,
+            state: Mutex::new(state),
+            _leak: LeakCheck::new(),
+        });
+        let weak = Arc::downgrade(&core);
+        let pool: Weak<dyn Reclaim> = weak;
+        core.backend.attach(&core.table, pool);
+        Ok(core)
+    }
+
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock()
+    }
+
+    /// Decides under the lock, restores the law of rest, unlocks and acts.
+    pub(crate) fn change<'a, R>(
+        &'a self,
+        decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R,
+    ) -> R {
+        let mut todo = Todo::new(self);
+        let mut state = self.state.lock();
+        let result = decide(&mut state, &mut todo);
+        state.settle(&mut todo);
+        drop(state);
+        todo.act();
+        result
+    }
+
+    /// Goes on deciding where a batch was full.
+    pub(crate) fn decide_again<'a>(&'a self, todo: &mut Todo<'a, B>) {
+        self.state.lock().settle(todo);
+    }
+
+    pub(crate) fn release(&self, page: B::Page, heir: Option<GrowId>) {
+        match heir {
+            None => self.backend.release(page, self.carve.page),
+            Some(heir) => {
+                self.backend
+                    .release_to(page, self.carve.page, Claim::new(&self.table, heir))
+            }
+        }
+    }
+
+    pub(crate) fn forget(&self, id: GrowId) {
+        self.backend.forget(&self.table, id);
+    }
+
+    pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
+        self.change(|state, todo| {
+            let slot = state.pages.locate(ptr)?;
+            state.put(slot, todo)
+        })
+    }
+
+    /// Puts back what is known to be out.
+    pub(crate) fn put_loan(&self, loan: Loan) {
+        let put = self.change(|state, todo| state.put(loan.slot, todo));
+        debug_assert_eq!(put, Ok(()), "a loan is put once");
+    }
+
+    pub(crate) fn try_get(&self) -> Result<Loan, TryGetError<B::Error>> {
+        enum Look {
+            Got(Loan),
+            Reserved,
+        }
+        let look = self.change(|state, _| {
+            if state.closed {
+                return Err(TryGetError::Closed);
+            }
+            if let Some(loan) = state.take(kva::NEVER) {
+                return Ok(Look::Got(loan));
+            }
+            // Who waits has asked the back-end before; a page it has now is theirs.
+            if state.queue.is_empty() && state.ledger.reserve() {
+                return Ok(Look::Reserved);
+            }
+            Err(TryGetError::Exhausted)
+        });
+        match look? {
+            Look::Got(loan) => Ok(loan),
+            Look::Reserved => {
+                let found = self.bring_page()?;
+                if !found {
+                    return Err(TryGetError::Scarce);
+                }
+                self.change(|state, _| state.take(kva::NEVER))
+                    .ok_or(TryGetError::Exhausted)
+            }
+        }
+    }
+
+    /// Turns a slot that was reserved in the ledger into a page, without sleeping. `false`:
+    /// the back-end is scarce.
+    pub(crate) fn bring_page(&self) -> Result<bool, TryGetError<B::Error>> {
+        /// Gives the slot back, also if the back-end panics.
+        struct Slot<'a, B: Backend>(Option<&'a Core<B>>);
+        impl<B: Backend> Drop for Slot<'_, B> {
+            fn drop(&mut self) {
+                if let Some(core) = self.0 {
+                    core.change(|state, _| state.ledger.ended());
+                }
+            }
+        }
+        let mut slot = Slot(Some(self));
+        let page = match self.backend.try_page(self.carve.page) {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                self.change(|state, _| state.counts.refused += 1);
+                return Err(TryGetError::Backend(error));
+            }
+        };
+        let base = self.backend.base(&page);
+        slot.0 = None;
+        self.change(|state, todo| state.arrive(page, base, todo));
+        Ok(true)
+    }
+
+    /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
+    pub(crate) fn give_up_idle(&self, keep: impl Fn(&State<B>) -> u32) -> usize {
+        let mut all = 0;
+        loop {
+            let given = self.change(|state, todo| {
+                let keep = keep(state);
+                (0..BATCH)
+                    .take_while(|_| state.give_up_idle(keep, todo))
+                    .count()
+            });
+            all += given;
+            if given < BATCH {
+                return all;
+            }
+        }
+    }
+
+    pub(crate) fn set_hard_limit(&self, limit: u32) -> Result<(), ConfigError> {
+        if limit == 0 {
+            return Err(ConfigError::ZeroLimit);
+        }
+        self.change(|state, _| {
+            if !state.pages.reserve(limit) {
+                return Err(ConfigError::Tables {
+                    pages: limit,
+                    items: self.carve.items,
+                });
+            }
+            state.ledger.set_limit(limit);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn set_water(&self, low: u32, high: u32) -> Result<(), ConfigError> {
+        self.change(|state, _| {
+            let limit = state.ledger.limit();
+            if low > high || low > limit {
+                return Err(ConfigError::Water { low, high, limit });
+            }
+            state.ledger.set_water(low, high);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn close(&self) {
+        self.change(|state, _| state.closed = true);
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        PoolStats::of(&self.lock(), &self.carve)
+    }
+}
+
+/// Where grows end that their back-end kept.
+impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
+    fn finish(&self, id: GrowId, end: Result<B::Page, Refusal<B::Error>>) {
+        let end = end.map(|page| {
+            let base = self.backend.base(&page);
+            (page, base)
+        });
+        self.change(|state, todo| {
+            if let Err(error) = state.end_grow(id, end, todo) {
+                state.fail_one(error, todo);
+            }
+        });
+    }
+}
+
+/// Gives back what is idle above low water when somebody else waits for the back-end.
+impl<B: Backend> Reclaim for Core<B> {
+    fn reclaim(&self, _: Shape) {
+        self.give_up_idle(|state| state.ledger.low());
+    }
+}

@@ -1,0 +1,192 @@
+//! The ledger: how many pages a pool has, has asked for, and may have.
+//!
+//! Pure arithmetic, no lock, no page. The law is P1:
+//!
+//! ```text
+//! pages + growing <= bound
+//! bound == limit, or limit < bound == the most that was held when the limit was
+//!          lowered below it, and what has been given up since is gone for good
+//! ```
+//!
+//! A slot is reserved *before* the pool's lock is dropped to grow, so two getters cannot
+//! both see the last one. A limit lowered below what is held cannot take back what is
+//! in use: the bound comes down as pages and grows end, and nothing new is begun
+//! above the limit meanwhile.
+
+/// Counts pages and pending grows against the hard limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    pages: u32,
+    growing: u32,
+    limit: u32,
+    bound: u32,
+    low: u32,
+    high: u32,
+}
+
+impl Ledger {
+    /// No pages. Wants `low <= high` and `low <= limit`.
+    pub(crate) fn new(limit: u32, low: u32, high: u32) -> Self {
+        debug_assert!(low <= high && low <= limit);
+        Self {
+            pages: 0,
+            growing: 0,
+            limit,
+            bound: limit,
+            low,
+            high,
+        }
+    }
+
+    /// Pages held.
+    pub(crate) const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Grows pending.
+    pub(crate) const fn growing(&self) -> u32 {
+        self.growing
+    }
+
+    /// The hard limit.
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Pages never given up when idle.
+    pub(crate) const fn low(&self) -> u32 {
+        self.low
+    }
+
+    /// Pages kept when idle.
+    pub(crate) const fn high(&self) -> u32 {
+        self.high
+    }
+
+    /// Whether one more grow may begin.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.pages + self.growing < self.limit
+    }
+
+    /// Begins a grow, if there is room.
+    #[must_use]
+    pub(crate) fn reserve(&mut self) -> bool {
+        let room = self.has_room();
+        self.growing += u32::from(room);
+        room
+    }
+
+    /// A grow brought a page.
+    pub(crate) fn delivered(&mut self) {
+        self.growing -= 1;
+        self.pages += 1;
+    }
+
+    /// A grow ended without one.
+    pub(crate) fn ended(&mut self) {
+        self.growing -= 1;
+        self.lower_bound();
+    }
+
+    /// A page was given up.
+    pub(crate) fn released(&mut self) {
+        self.pages -= 1;
+        self.lower_bound();
+    }
+
+    /// Whether more is held or asked for than the limit, because it was lowered.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.pages + self.growing > self.limit
+    }
+
+    /// Changes the limit.
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+        self.low = self.low.min(limit);
+        self.bound = self.bound.max(limit);
+        self.lower_bound();
+    }
+
+    /// Changes the water marks. Wants `low <= high` and `low <= limit`.
+    pub(crate) fn set_water(&mut self, low: u32, high: u32) {
+        debug_assert!(low <= high && low <= self.limit);
+        self.low = low;
+        self.high = high;
+    }
+
+    fn lower_bound(&mut self) {
+        self.bound = self.limit.max(self.bound.min(self.pages + self.growing));
+    }
+
+    /// The law.
+    pub(crate) fn check(&self) {
+        assert!(self.pages + self.growing <= self.bound, "P1: {self:?}");
+        assert!(self.limit <= self.bound, "P1: {self:?}");
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_last_slot_is_reserved_once() {
+        let mut ledger = Ledger::new(1, 0, 1);
+        assert!(ledger.reserve());
+        assert!(!ledger.reserve());
+        ledger.ended();
+        assert!(ledger.reserve());
+        ledger.delivered();
+        assert!(
+            !ledger.reserve(),
+            "a page holds the slot that its grow held"
+        );
+        ledger.released();
+        assert!(ledger.reserve());
+    }
+
+    #[test]
+    fn a_lowered_limit_comes_down_with_what_is_held() {
+        let mut ledger = Ledger::new(3, 0, 3);
+        for _ in 0..3 {
+            assert!(ledger.reserve());
+            ledger.delivered();
+        }
+        ledger.set_limit(1);
+        assert!(ledger.is_over());
+        ledger.released();
+        assert!(
+            ledger.is_over() && !ledger.has_room(),
+            "what was given up is not taken again"
+        );
+        ledger.check();
+        ledger.released();
+        assert!(!ledger.is_over() && !ledger.has_room());
+        ledger.set_limit(2);
+        assert!(ledger.reserve());
+        ledger.check();
+    }
+
+    proptest! {
+        /// P1 in every sequence of calls, and nothing begins above the limit.
+        #[test]
+        fn the_bound_holds(ops in prop::collection::vec((0u8..5, 1u32..6), 0..200)) {
+            let mut ledger = Ledger::new(3, 0, 3);
+            for (op, limit) in ops {
+                let before = ledger.pages() + ledger.growing();
+                match op {
+                    0 => { let _ = ledger.reserve(); }
+                    1 if ledger.growing() > 0 => ledger.delivered(),
+                    2 if ledger.growing() > 0 => ledger.ended(),
+                    3 if ledger.pages() > 0 => ledger.released(),
+                    4 => ledger.set_limit(limit),
+                    _ => {}
+                }
+                ledger.check();
+                let after = ledger.pages() + ledger.growing();
+                prop_assert!(after <= before || after <= ledger.limit());
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The pages a pool holds, and which of their items are free. Plain data.
+//!
+//! Everything of ours is beside the pages, never in them: they may be device memory,
+//! and a caller's overrun cannot corrupt a free list. Tables are as large as the hard
+//! limit allows from the start, so that neither a page nor an item ever needs memory
+//! to come or go (P7); large tables are address space that the kernel backs only as
+//! far as it is touched.
+//!
+//! # Invariants
+//!
+//! 1. `out(page) + free(page) == items`, for each page that is held.
+//! 2. Items `fresh..items` of a page were never handed out since it came, and have no
+//!    link; every other free item is in the page's chain. So a page comes and goes in
+//!    constant time.
+//! 3. An item's link is [`OUT`] exactly while the item is out.
+//! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
+//!    neither when none is.
+//! 5. `free_items` is the sum of `free` over all pages.
+
+use std::ptr::NonNull;
+
+use hashbrown::HashTable;
+use kva::list::{Link, List};
+
+use crate::carve::Carve;
+
+/// An item, by where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    page: u32,
+    index: u32,
+}
+
+/// An item that is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Loan {
+    pub(crate) slot: Slot,
+    pub(crate) ptr: NonNull<u8>,
+}
+
+// SAFETY: a loan is the right to use an item's memory; whoever holds it may pass it on
+// to another thread, as a pool does when a put serves a waiter.
+unsafe impl Send for Loan {}
+
+/// Why a pointer was not taken back. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// It lies in no page of this pool.
+    #[error("foreign pointer {0:#x}: it lies in no page of this pool")]
+    Foreign(usize),
+    /// It lies in a page of this pool but is not the start of an item.
+    #[error("pointer {pointer:#x} is {offset} bytes into an item")]
+    NotAnItem {
+        /// The pointer.
+        pointer: usize,
+        /// How far into an item, or past the last one, it points.
+        offset: usize,
+    },
+    /// The item is free already.
+    #[error("double put of {0:#x}")]
+    DoublePut(usize),
+}
+
+/// Links of items: where a chain ends, and who is in none.
+const OUT: u32 = u32::MAX;
+const END: u32 = u32::MAX - 1;
+
+#[derive(Debug)]
+struct Page<P> {
+    /// `None` while the entry is vacant.
+    payload: Option<P>,
+    base: NonNull<u8>,
+    free: u32,
+    fresh: u32,
+    chain: u32,
+}
+
+/// The pages of one pool.
+#[derive(Debug)]
+pub(crate) struct Pages<P> {
+    carve: Carve,
+    pages: Vec<Page<P>>,
+    /// `items[page * carve.items + index]` is the next item of the chain, or [`OUT`].
+    items: Vec<u32>,
+    links: Vec<Link>,
+    partial: List,
+    idle: List,
+    vacant: Vec<u32>,
+    by_base: HashTable<u32>,
+    free_items: usize,
+    held: usize,
+}
+
+// SAFETY: the pointers are addresses of memory that the pool's back-end handed over; no
+// method reads or writes through them.
+unsafe impl<P: Send> Send for Pages<P> {}
+
+fn hash(base: usize) -> u64 {
+    // Fibonacci hashing: page bases differ in their upper bits only, and the table uses
+    // the top seven and the lowest bits of a hash.
+    let mixed = (base as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 32)
+}
+
+impl<P> Pages<P> {
+    /// No pages, and room for `capacity`. `None`: there is no memory for the tables.
+    pub(crate) fn new(carve: Carve, capacity: u32) -> Option<Self> {
+        let mut pages = Self {
+            carve,
+            pages: Vec::new(),
+            items: Vec::new(),
+            links: Vec::new(),
+            partial: List::new(),
+            idle: List::new(),
+            vacant: Vec::new(),
+            by_base: HashTable::new(),
+            free_items: 0,
+            held: 0,
+        };
+        pages.reserve(capacity).then_some(pages)
+    }
+
+    /// Makes room for `capacity` pages in all. `false`: there is no memory for that.
+    #[must_use]
+    pub(crate) fn reserve(&mut self, capacity: u32) -> bool {
+        let capacity = capacity as usize;
+        let Some(items) = capacity.checked_mul(self.carve.items as usize) else {
+            return false;
+        };
+        let more = capacity.saturating_sub(self.pages.len());
+        // Twice as many as are ever in it, so that the table tidies up in place.
+        let buckets = capacity.saturating_mul(2);
+        self.pages.try_reserve_exact(more).is_ok()
+            && self.links.try_reserve_exact(more).is_ok()
+            && self
+                .vacant
+                .try_reserve_exact(capacity.saturating_sub(self.vacant.len()))
+                .is_ok()
+            && self
+                .items
+                .try_reserve_exact(items.saturating_sub(self.items.len()))
+                .is_ok()
+            && self
+                .by_base
+                .try_reserve(buckets.saturating_sub(self.by_base.len()), |&page| {
+                    hash(self.pages[page as usize].base.addr().get())
+                })
+                .is_ok()
+    }
+
+    /// How many items are free.
+    pub(crate) fn free_items(&self) -> usize {
+        self.free_items
+    }
+
+    /// How many items are out.
+    pub(crate) fn out_items(&self) -> usize {
+        self.held * self.carve.items as usize - self.free_items
+    }
+
+    /// Adds a page that starts at `base`, all its items free.
+    pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
+        let items = self.carve.items;
+        let page = Page {
+            payload: Some(payload),
+            base,
+            free: items,
+            fresh: 0,
+            chain: END,
+        };
+        let at = if let Some(at) = self.vacant.pop() {
+            self.pages[at as usize] = page;
+            at
+        } else {
+            self.pages.push(page);
+            self.links.push([0; 2]);
+            self.items.resize(self.pages.len() * items as usize, END);
+            self.pages.len() as u32 - 1
+        };
+        self.idle.push_front(&mut self.links, at);
+        self.free_items += items as usize;
+        self.held += 1;
+        self.by_base
+            .insert_unique(hash(base.addr().get()), at, |&page| {
+                hash(self.pages[page as usize].base.addr().get())
+            });
+    }
+
+    /// Takes a free item: of a page that is in use, if there is one, so that idle pages
+    /// stay whole and can be given up.
+    pub(crate) fn take(&mut self) -> Option<Loan> {
+        let items = self.carve.items;
+        let at = self.partial.front().or(self.idle.front())?;
+        let page = &mut self.pages[at as usize];
+        let index = if page.chain == END {
+            page.fresh += 1;
+            page.fresh - 1
+        } else {
+            page.chain
+        };
+        let link = &mut self.items[at as usize * items as usize + index as usize];
+        if page.chain == index {
+            page.chain = *link;
+        }
+        *link = OUT;
+        let was_idle = page.free == items;
+        page.free -= 1;
+        self.free_items -= 1;
+        let now_full = page.free == 0;
+        let ptr = page
+            .base
+            .as_ptr()
+            .wrapping_add(index as usize * self.carve.stride);
+        let ptr = NonNull::new(ptr).expect("a page does not wrap around the address space");
+        if was_idle {
+            self.idle.remove(&mut self.links, at);
+        } else if now_full {
+            self.partial.remove(&mut self.links, at);
+        }
+        if was_idle && !now_full {
+            self.partial.push_front(&mut self.links, at);
+        }
+        Some(Loan {
+            slot: Slot { page: at, index },
+            ptr,
+        })
+    }
+
+    /// Finds the item that starts at `ptr`.
+    pub(crate) fn locate(&self, ptr: NonNull<u8>) -> Result<Slot, PutError> {
+        let address = ptr.addr().get();
+        let find = |base: usize| {
+            self.by_base.find(hash(base), |&page| {
+                self.pages[page as usize].base.addr().get() == base
+            })
+        };
+        let base = self.carve.page_of(address);
+        let Some(&page) = find(base) else {
+            return Err(self.inside_a_page(address));
+        };
+        let offset = address - base;
+        let index = (offset / self.carve.stride) as u32;
+        if !offset.is_multiple_of(self.carve.stride) || index >= self.carve.items {
+            let offset = offset - (index.min(self.carve.items - 1) as usize) * self.carve.stride;
+            return Err(PutError::NotAnItem {
+                pointer: address,
+                offset,
+            });
+        }
+        Ok(Slot { page, index })
+    }
+
+    /// Says what is wrong with an address that is no page's. Searches, since a page of
+    /// one item can be found by its first byte only.
+    fn inside_a_page(&self, address: usize) -> PutError {
+        let size = self.carve.page.size();
+        let offset = self
+            .pages
+            .iter()
+            .filter(|page| page.payload.is_some())
+            .map(|page| address.wrapping_sub(page.base.addr().get()))
+            .find(|&offset| offset < size);
+        offset.map_or(PutError::Foreign(address), |offset| PutError::NotAnItem {
+            pointer: address,
+            offset,
+        })
+    }
+
+    /// Takes an item back.
+    pub(crate) fn put(&mut self, slot: Slot) -> Result<(), PutError> {
+        let items = self.carve.items;
+        let page = &mut self.pages[slot.page as usize];
+        let link = &mut self.items[slot.page as usize * items as usize + slot.index as usize];
+        if slot.index >= page.fresh || *link != OUT {
+            let address = page.base.addr().get() + slot.index as usize * self.carve.stride;
+            return Err(PutError::DoublePut(address));
+        }
+        *link = page.chain;
+        page.chain = slot.index;
+        let was_full = page.free == 0;
+        page.free += 1;
+        self.free_items += 1;
+        let now_idle = page.free == items;
+        if !was_full && now_idle {
+            self.partial.remove(&mut self.links, slot.page);
+        }
+        if now_idle {
+            self.idle.push_front(&mut self.links, slot.page);
+        } else if was_full {
+            self.partial.push_front(&mut self.links, slot.page);
+        }
+        Ok(())
+    }
+
+    /// The page of `slot`, if all its items are free.
+    pub(crate) fn idle_page_of(&self, slot: Slot) -> Option<IdlePage> {
+        (self.pages[slot.page as usize].free == self.carve.items).then_some(IdlePage(slot.page))
+    }
+
+    /// The page that has been idle longest.
+    pub(crate) fn idle_page(&self) -> Option<IdlePage> {
+        self.idle.back().map(IdlePage)
+    }
+
+    /// Where an idle page starts.
+    pub(crate) fn base(&self, page: IdlePage) -> NonNull<u8> {
+        self.pages[page.0 as usize].base
+    }
+
+    /// Takes an idle page out.
+    pub(crate) fn remove(&mut self, page: IdlePage) -> P {
+        let IdlePage(at) = page;
+        let entry = &mut self.pages[at as usize];
+        debug_assert_eq!(entry.free, self.carve.items);
+        let payload = entry.payload.take().expect("an idle page is held");
+        let base = entry.base.addr().get();
+        self.idle.remove(&mut self.links, at);
+        let found = self.by_base.find_entry(hash(base), |&page| page == at);
+        found.expect("a page that is held is in the table").remove();
+        self.vacant.push(at);
+        self.free_items -= self.carve.items as usize;
+        self.held -= 1;
+        payload
+    }
+
+    /// The invariants that are cheap enough to check always.
+    pub(crate) fn check(&self, pages: u32) {
+        assert_eq!(
+            self.held, pages as usize,
+            "pages that are held are counted once"
+        );
+        assert!(self.free_items <= self.held * self.carve.items as usize);
+        let nothing_free = self.partial.is_empty() && self.idle.is_empty();
+        assert_eq!(self.free_items == 0, nothing_free);
+    }
+}
+
+/// A page all of whose items are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdlePage(u32);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::alloc::Layout;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn pages(items: u32, capacity: u32) -> Pages<usize> {
+        let carve = Carve::new(Layout::from_size_align(24, 8).unwrap(), 64, Some(items)).unwrap();
+        Pages::new(carve, capacity).unwrap()
+    }
+
+    fn address(n: usize) -> NonNull<u8> {
+        NonNull::without_provenance(n.try_into().unwrap())
+    }
+
+    #[test]
+    fn wrong_puts_are_told_apart_and_change_nothing() {
+        let mut pages = pages(4, 2);
+        pages.insert(0, address(0x1000));
+        let loan = pages.take().unwrap();
+        assert_eq!(loan.ptr, address(0x1000));
+        assert_eq!(
+            pages.locate(address(0x9000)),
+            Err(PutError::Foreign(0x9000))
+        );
+        assert_eq!(
+            pages.locate(address(0x1001)),
+            Err(PutError::NotAnItem {
+                pointer: 0x1001,
+                offset: 1
+            })
+        );
+        assert_eq!(
+            pages.locate(address(0x1000 + 24 * 4)),
+            Err(PutError::NotAnItem {
+                pointer: 0x1060,
+                offset: 24
+            })
+        );
+        let never_out = pages.locate(address(0x1000 + 24)).unwrap();
+        assert_eq!(pages.put(never_out), Err(PutError::DoublePut(0x1018)));
+        pages.put(loan.slot).unwrap();
+        assert_eq!(pages.put(loan.slot), Err(PutError::DoublePut(0x1000)));
+        assert_eq!(pages.free_items(), 4);
+    }
+
+    #[test]
+    fn the_middle_of_a_page_of_one_item_is_no_foreign_pointer() {
+        let mut pages = pages(1, 1);
+        pages.insert(0, address(0x1040));
+        assert_eq!(
+            pages.locate(address(0x1050)),
+            Err(PutError::NotAnItem {
+                pointer: 0x1050,
+                offset: 16
+            })
+        );
+        assert_eq!(
+            pages.locate(address(0x1080)),
+            Err(PutError::Foreign(0x1080))
+        );
+    }
+
+    proptest! {
+        /// Beside a naive model: sets of addresses.
+        #[test]
+        fn agrees_with_sets_of_addresses(items in 1u32..5, ops in prop::collection::vec((0u8..4, any::<prop::sample::Index>()), 1..200)) {
+            const CAPACITY: u32 = 4;
+            let mut pages = pages(items, CAPACITY);
+            let size = pages.carve.page.size();
+            let mut held: BTreeMap<usize, usize> = BTreeMap::new();
+            let mut out: BTreeSet<usize> = BTreeSet::new();
+            let mut next = 1;
+            for (op, index) in ops {
+                match op {
+                    0 if held.len() < CAPACITY as usize => {
+                        let base = next * size;
+                        next += 1;
+                        pages.insert(base, address(base));
+                        held.insert(base, 0);
+                    }
+                    1 => {
+                        let free = held.len() * items as usize - out.len();
+                        let taken = pages.take();
+                        prop_assert_eq!(taken.is_some(), free > 0);
+                        if let Some(loan) = taken {
+                            let at = loan.ptr.addr().get();
+                            prop_assert_eq!(pages.locate(loan.ptr), Ok(loan.slot));
+                            prop_assert!(out.insert(at), "handed out twice");
+                            *held.get_mut(&pages.carve.page_of(at)).expect("of a page that is held") += 1;
+                        }
+                    }
+                    2 if !out.is_empty() => {
+                        let at = *index.get(&out.iter().copied().collect::<Vec<_>>());
+                        out.remove(&at);
+                        *held.get_mut(&pages.carve.page_of(at)).unwrap() -= 1;
+                        let slot = pages.locate(address(at)).unwrap();
+                        pages.put(slot).unwrap();
+                        prop_assert!(pages.put(slot).is_err());
+                    }
+                    3 => {
+                        let idle = held.values().any(|&out| out == 0);
+                        prop_assert_eq!(pages.idle_page().is_some(), idle);
+                        if let Some(page) = pages.idle_page() {
+                            let base = pages.remove(page);
+                            prop_assert_eq!(held.remove(&base), Some(0));
+                            prop_assert!(pages.locate(address(base)).is_err());
+                        }
+                    }
+                    _ => {}
+                }
+                pages.check(held.len() as u32);
+                prop_assert_eq!(pages.out_items(), out.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a pool says of itself.
+
+use std::fmt;
+use std::time::Instant;
+
+use kva::sync::thread::Thread;
+
+use crate::backend::Backend;
+use crate::carve::Carve;
+use crate::state::State;
+
+/// Counts of what happened, under the pool's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) gets: u64,
+    pub(crate) puts: u64,
+    pub(crate) grows: u64,
+    pub(crate) refused: u64,
+    pub(crate) withdrawn: u64,
+    pub(crate) yielded: u64,
+    pub(crate) released_to_heirs: u64,
+    pub(crate) below_low: u64,
+    pub(crate) stolen: u64,
+}
+
+/// A snapshot of a pool. Pages and items are counts, not bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Pages held.
+    pub pages: u32,
+    /// Grows pending: pages asked for that have not come.
+    pub growing: u32,
+    /// The hard limit: the most pages held or pending.
+    pub hard_limit: u32,
+    /// Pages never given up when idle.
+    pub low_water: u32,
+    /// Pages kept when idle.
+    pub high_water: u32,
+    /// Items a page.
+    pub items_per_page: u32,
+    /// Free items.
+    pub idle: usize,
+    /// Items out.
+    pub out: usize,
+    /// Getters that wait: in the pool, or asleep inside its back-end.
+    pub waiting: usize,
+    /// Those of them that are asleep inside the back-end, out of reach of a put.
+    pub asleep_in_backend: usize,
+    /// Items ever handed out, those that were cancelled in the last moment included.
+    pub gets: u64,
+    /// Items ever taken back.
+    pub puts: u64,
+    /// Grows ever begun by getters.
+    pub grows: u64,
+    /// Grows that ended with an error.
+    pub refused: u64,
+    /// Grows that were withdrawn because a put served their waiter.
+    pub withdrawn: u64,
+    /// Pages given to an older request of another client of the back-end.
+    pub yielded: u64,
+    /// Pages released for a getter asleep inside the back-end (option 3).
+    pub released_to_heirs: u64,
+    /// Those of them that were released although the pool was at or below low water.
+    pub released_below_low: u64,
+    /// Those of them that did not reach their getter: it came back with another page, or
+    /// with none.
+    pub stolen: u64,
+    /// Whether the pool is closed.
+    pub closed: bool,
+}
+
+impl PoolStats {
+    pub(crate) fn of<B: Backend>(state: &State<B>, carve: &Carve) -> Self {
+        let State {
+            ledger,
+            pages,
+            counts,
+            ..
+        } = state;
+        Self {
+            pages: ledger.pages(),
+            growing: ledger.growing(),
+            hard_limit: ledger.limit(),
+            low_water: ledger.low(),
+            high_water: ledger.high(),
+            items_per_page: carve.items,
+            idle: pages.free_items(),
+            out: pages.out_items(),
+            waiting: state.queue.len() + state.grows.asleep(),
+            asleep_in_backend: state.grows.asleep(),
+            gets: counts.gets,
+            puts: counts.puts,
+            grows: counts.grows,
+            refused: counts.refused,
+            withdrawn: counts.withdrawn,
+            yielded: counts.yielded,
+            released_to_heirs: counts.released_to_heirs,
+            released_below_low: counts.below_low,
+            stolen: counts.stolen,
+            closed: state.closed,
+        }
+    }
+}
+
+/// Writes who waits in `state` for what and why, for people.
+pub(crate) fn describe<B: Backend>(
+    state: &State<B>,
+    carve: &Carve,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let stats = PoolStats::of(state, carve);
+    let (size, items) = (carve.stride, stats.items_per_page);
+    write!(
+        f,
+        "pool of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
+        stats.pages, stats.hard_limit, stats.growing, stats.out, stats.idle
+    )?;
+    if stats.closed {
+        write!(f, ", closed")?;
+    }
+    let why = if stats.growing > 0 {
+        "for a put or a page that the back-end owes"
+    } else if stats.pages >= stats.hard_limit {
+        "for a put: the hard limit allows no more pages"
+    } else {
+        "for a put"
+    };
+    let mut lines = Vec::new();
+    state
+        .queue
+        .each(|thread, since| lines.push(format!("{} waits {why}", person(thread, since))));
+    for grow in state.grows.iter() {
+        match (&grow.asleep, grow.heir_of) {
+            (Some(asleep), heir) => {
+                let claim = if heir.is_some() {
+                    ", a page was released for it"
+                } else {
+                    ""
+                };
+                let who = person(&asleep.thread, asleep.since);
+                lines.push(format!("{who} is asleep inside the back-end{claim}"));
+            }
+            (None, _) => lines.push(format!("{:?} is pending at the back-end", grow.id)),
+        }
+    }
+    for line in lines {
+        write!(f, "\n  {line}")?;
+    }
+    Ok(())
+}
+
+fn person(thread: &Thread, since: Instant) -> String {
+    let name = thread.name().map_or_else(
+        || format!("{:?}", thread.id()),
+        |name| format!("thread {name:?}"),
+    );
+    format!("{name}, since {} ms,", since.elapsed().as_millis())
+}
