@@ -274,16 +274,12 @@ impl State {
                 break;
             }
             at = self.requests.after(this);
-            let (shape, asked_at) = (
-                self.requests.get(this).shape,
-                self.requests.get(this).asked_at,
-            );
+            let (shape, asked_at) = (self.requests.get(this).shape, self.requests.get(this).asked_at);
             if self.closed {
                 let _ = self.answer(this, Err(AllocError::Closed), todo);
                 continue;
             }
-            if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this)
-            {
+            if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this) {
                 break;
             }
             if refused.is_some_and(|no| shape.covers(no)) {
@@ -335,22 +331,13 @@ impl State {
 
 impl Span {
     const fn busy(self) -> Busy {
-        Busy {
-            start: self.start,
-            len: self.len,
-            serial: self.serial,
-        }
+        Busy { start: self.start, len: self.len, serial: self.serial }
     }
 }
 
 impl Inner {
     const fn span(&self, busy: Busy) -> Span {
-        Span {
-            start: busy.start,
-            len: busy.len,
-            serial: busy.serial,
-            arena: self.id,
-        }
+        Span { start: busy.start, len: busy.len, serial: busy.serial, arena: self.id }
     }
 
     /// Backs a span with memory, or frees it again.
@@ -436,9 +423,7 @@ impl Arena {
             return Err(ArenaError::Misaligned { base, quantum });
         }
         let quanta = region.len() / quantum;
-        let n = u32::try_from(quanta)
-            .ok()
-            .filter(|n| (1..=MAX_QUANTA).contains(n));
+        let n = u32::try_from(quanta).ok().filter(|n| (1..=MAX_QUANTA).contains(n));
         let n = n.ok_or(ArenaError::Size(quanta))?;
         Ok(Self(Arc::new(Inner {
             id: unique_id(),
@@ -477,10 +462,7 @@ impl Arena {
     pub fn ptr(&self, span: Span) -> Option<NonNull<u8>> {
         assert_eq!(span.arena, self.0.id, "{span:?} belongs to another arena");
         let base = self.0.region.base()?;
-        NonNull::new(
-            base.as_ptr()
-                .wrapping_add(span.start as usize * self.0.quantum),
-        )
+        NonNull::new(base.as_ptr().wrapping_add(span.start as usize * self.0.quantum))
     }
 
     /// The span that starts at `address`, for callers that keep addresses only, as the
@@ -499,15 +481,9 @@ impl Arena {
         }
         let busy = offset
             .is_multiple_of(self.0.quantum)
-            .then(|| {
-                self.0
-                    .lock()
-                    .space
-                    .busy_at((offset / self.0.quantum) as u32)
-            })
+            .then(|| self.0.lock().space.busy_at((offset / self.0.quantum) as u32))
             .flatten();
-        busy.map(|busy| self.0.span(busy))
-            .ok_or(SpanAtError::NotTaken(address))
+        busy.map(|busy| self.0.span(busy)).ok_or(SpanAtError::NotTaken(address))
     }
 
     /// The clock by which this arena orders who waits for it.
@@ -525,13 +501,8 @@ impl Arena {
     /// who asks has nothing to spare.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
         let mut state = self.0.lock();
-        state
-            .reclaimers
-            .retain(|other| other.hook.strong_count() > 0);
-        state.reclaimers.push(Reclaimer {
-            owner: owner.id(),
-            hook,
-        });
+        state.reclaimers.retain(|other| other.hook.strong_count() > 0);
+        state.reclaimers.push(Reclaimer { owner: owner.id(), hook });
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
@@ -602,18 +573,15 @@ impl Arena {
             let mut reclaimers = Reclaimers::new();
             let look = inner.change(|state, _| {
                 let kept = claim.and_then(|claim| state.take_kept(inner, claim, shape));
-                let look =
-                    kept.map_or_else(|| state.look(inner, shape, asked_at), |kept| Ok(Some(kept)));
+                let look = kept.map_or_else(|| state.look(inner, shape, asked_at), |kept| Ok(Some(kept)));
                 if !matches!(look, Ok(None)) {
                     state.spend(claim);
                 }
                 match look {
                     Ok(Some(span)) => Look::Granted(span),
                     Ok(None) => {
-                        let asker = Asker::Sleeper {
-                            waker: waker.clone(),
-                            claim: claim.map(|claim| claim.id()),
-                        };
+                        let asker =
+                            Asker::Sleeper { waker: waker.clone(), claim: claim.map(|claim| claim.id()) };
                         let at = state.requests.push(shape, asked_at, asker);
                         reclaimers = state.reclaimers_from(0, owner);
                         Look::Queued(at)
@@ -625,11 +593,7 @@ impl Arena {
                 Look::Granted(span) => Poll::Ready(Ok(span)),
                 Look::Refused(error) => Poll::Ready(Err(error)),
                 Look::Queued(at) => {
-                    sleeper = Some(Sleeper {
-                        arena: inner,
-                        claim,
-                        at: Some(at),
-                    });
+                    sleeper = Some(Sleeper { arena: inner, claim, at: Some(at) });
                     inner.call_reclaimers(shape, owner, reclaimers);
                     // Whoever answers from now on wakes us.
                     Poll::Pending
@@ -658,10 +622,7 @@ impl Arena {
                 return Answer::Withdrawn;
             }
             let kept = state.take_kept(inner, grow.claim(), shape);
-            let look = kept.map_or_else(
-                || state.look(inner, shape, grow.asked_at()),
-                |kept| Ok(Some(kept)),
-            );
+            let look = kept.map_or_else(|| state.look(inner, shape, grow.asked_at()), |kept| Ok(Some(kept)));
             let end = match look {
                 Ok(None) => {
                     let asked_at = grow.asked_at();
@@ -773,11 +734,7 @@ impl Arena {
             }
             let kept = inner.span(state.space.pass_on(span.busy(), shape));
             // A token may have been withdrawn and not yet forgotten.
-            Ok(if state.answer(at, Ok(kept), todo) {
-                Heir::Claimant
-            } else {
-                Heir::Gone
-            })
+            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
         })
     }
 
@@ -802,20 +759,12 @@ impl Arena {
 impl State {
     /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
     /// commits its memory after the lock.
-    fn look(
-        &mut self,
-        arena: &Inner,
-        shape: Shape,
-        asked_at: u64,
-    ) -> Result<Option<Span>, AllocError> {
+    fn look(&mut self, arena: &Inner, shape: Shape, asked_at: u64) -> Result<Option<Span>, AllocError> {
         if self.closed {
             return Err(AllocError::Closed);
         }
         if !self.space.could_ever_fit(shape) {
-            return Err(AllocError::TooLarge {
-                shape,
-                quanta: self.space.size(),
-            });
+            return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
         }
         if !self.requests.may_pass(asked_at, arena.bypass) {
             return Ok(None);
@@ -831,11 +780,7 @@ impl State {
     fn reclaimers_from(&self, first: usize, owner: Option<u32>) -> Reclaimers {
         let batch = self.reclaimers.iter().skip(first).take(BATCH);
         let upgrade = |other: &Reclaimer| {
-            if owner == Some(other.owner) {
-                None
-            } else {
-                other.hook.upgrade()
-            }
+            if owner == Some(other.owner) { None } else { other.hook.upgrade() }
         };
         batch.map(upgrade).collect()
     }

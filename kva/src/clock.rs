@@ -28,10 +28,7 @@ impl Clock {
     /// A clock that nobody waits by.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            ticks: CachePadded::new(AtomicU64::new(0)),
-            oldest: CachePadded::new(AtomicU64::new(NEVER)),
-        }
+        Self { ticks: CachePadded::new(AtomicU64::new(0)), oldest: CachePadded::new(AtomicU64::new(NEVER)) }
     }
 
     /// A new moment, later than all before.

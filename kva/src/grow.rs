@@ -122,10 +122,7 @@ impl GrowTable {
         Arc::new(Self {
             id: unique_id(),
             slots: (0..slots)
-                .map(|_| Slot {
-                    word: AtomicU64::new(word(0, FREE)),
-                    place: AtomicU32::new(0),
-                })
+                .map(|_| Slot { word: AtomicU64::new(word(0, FREE)), place: AtomicU32::new(0) })
                 .collect(),
         })
     }
@@ -159,26 +156,13 @@ impl GrowTable {
         // Relaxed: the pool's lock, held here and where the last request of this slot
         // ended, orders the two.
         let last = cell.load(Relaxed);
-        debug_assert_ne!(
-            last & ((1 << STATE_BITS) - 1),
-            PENDING,
-            "the slot is in use"
-        );
+        debug_assert_ne!(last & ((1 << STATE_BITS) - 1), PENDING, "the slot is in use");
         let number = (last >> STATE_BITS) + 1;
         // Relaxed: a late token of an earlier number fails its exchange against any
         // value of this word that it can see, old or new (invariant 3).
         cell.store(word(number, PENDING), Relaxed);
-        let id = GrowId {
-            table: self.id,
-            slot,
-            number,
-        };
-        Grow(Some(Token {
-            table: self.clone(),
-            id,
-            asked_at,
-            sink,
-        }))
+        let id = GrowId { table: self.id, slot, number };
+        Grow(Some(Token { table: self.clone(), id, asked_at, sink }))
     }
 
     /// Takes the request back, unless the back-end has committed to it. On `true`
@@ -192,12 +176,7 @@ impl GrowTable {
         // Relaxed: the word only elects; see the module.
         self.slots[id.slot as usize]
             .word
-            .compare_exchange(
-                word(id.number, PENDING),
-                word(id.number, state),
-                Relaxed,
-                Relaxed,
-            )
+            .compare_exchange(word(id.number, PENDING), word(id.number, state), Relaxed, Relaxed)
             .is_ok()
     }
 }
@@ -228,9 +207,7 @@ impl<'a> Claim<'a> {
         // Relaxed: the caller's lock orders this with `spend`, and with the `forget` that
         // follows a withdrawal; see the module.
         let now = self.table.slots[self.id.slot as usize].word.load(Relaxed);
-        [PENDING, COMMITTED]
-            .map(|state| word(self.id.number, state))
-            .contains(&now)
+        [PENDING, COMMITTED].map(|state| word(self.id.number, state)).contains(&now)
     }
 
     /// The request has its answer. Under the back-end's lock.
@@ -318,10 +295,7 @@ impl<P, E> Grow<P, E> {
     #[must_use]
     pub fn claim(&self) -> Claim<'_> {
         let token = self.token();
-        Claim {
-            table: &token.table,
-            id: token.id,
-        }
+        Claim { table: &token.table, id: token.id }
     }
 
     /// Decides that the request ends with this back-end.
@@ -353,9 +327,7 @@ impl<P, E> Grow<P, E> {
     pub(crate) fn set_place(&self, place: u32) {
         let token = self.token();
         // Relaxed: under the back-end's lock, as `GrowTable::place` is.
-        token.table.slots[token.id.slot as usize]
-            .place
-            .store(place, Relaxed);
+        token.table.slots[token.id.slot as usize].place.store(place, Relaxed);
     }
 }
 
@@ -395,10 +367,7 @@ impl<P, E> Committed<P, E> {
     #[must_use]
     pub fn claim(&self) -> Claim<'_> {
         let token = self.token();
-        Claim {
-            table: &token.table,
-            id: token.id,
-        }
+        Claim { table: &token.table, id: token.id }
     }
 
     /// Ends the request with a page.
@@ -481,12 +450,7 @@ mod tests {
         commit(&table).refuse("no");
         drop(commit(&table));
         drop(table.reserve(0, 0, ends.clone()));
-        let expected = [
-            Ok(7),
-            Err(Refusal::Error("no")),
-            Err(Refusal::Abandoned),
-            Err(Refusal::Abandoned),
-        ];
+        let expected = [Ok(7), Err(Refusal::Error("no")), Err(Refusal::Abandoned), Err(Refusal::Abandoned)];
         assert_eq!(*ends.0.lock(), expected);
     }
 

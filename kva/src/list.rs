@@ -34,10 +34,7 @@ impl List {
     /// An empty list.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            head: NIL,
-            tail: NIL,
-        }
+        Self { head: NIL, tail: NIL }
     }
 
     /// Whether nothing is in the list.
@@ -49,21 +46,13 @@ impl List {
     /// The first entry.
     #[must_use]
     pub const fn front(&self) -> Option<u32> {
-        if self.head == NIL {
-            None
-        } else {
-            Some(self.head)
-        }
+        if self.head == NIL { None } else { Some(self.head) }
     }
 
     /// The last entry.
     #[must_use]
     pub const fn back(&self) -> Option<u32> {
-        if self.tail == NIL {
-            None
-        } else {
-            Some(self.tail)
-        }
+        if self.tail == NIL { None } else { Some(self.tail) }
     }
 
     /// The entry after `at`.

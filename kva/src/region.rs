@@ -34,10 +34,7 @@ impl Reserve {
     /// Memory is never decommitted, no huge pages.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            decommit: Decommit::Never,
-            huge_pages: false,
-        }
+        Self { decommit: Decommit::Never, huge_pages: false }
     }
 
     /// When freed memory goes back to the kernel.
@@ -62,18 +59,9 @@ pub struct Region(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Numbers {
-        count: u32,
-    },
-    Borrowed {
-        base: NonNull<u8>,
-        bytes: usize,
-    },
-    Reserved {
-        base: NonNull<u8>,
-        bytes: usize,
-        decommit: Decommit,
-    },
+    Numbers { count: u32 },
+    Borrowed { base: NonNull<u8>, bytes: usize },
+    Reserved { base: NonNull<u8>, bytes: usize, decommit: Decommit },
 }
 
 // SAFETY: a region hands out addresses and makes system calls on them; it reads and
@@ -104,9 +92,7 @@ impl Region {
         if bytes == 0 || !bytes.is_multiple_of(page) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!(
-                    "a region of {bytes} bytes: it must be a positive multiple of the page size, {page}"
-                ),
+                format!("a region of {bytes} bytes: it must be a positive multiple of the page size, {page}"),
             ));
         }
         // SAFETY: a null hint and no MAP_FIXED: the kernel picks addresses that nobody uses.
@@ -121,16 +107,11 @@ impl Region {
         let Some(base) = NonNull::new(base.cast::<u8>()) else {
             return Err(io::Error::other("mmap placed a region at address zero"));
         };
-        let region = Self(Kind::Reserved {
-            base,
-            bytes,
-            decommit: how.decommit,
-        });
+        let region = Self(Kind::Reserved { base, bytes, decommit: how.decommit });
         if how.huge_pages {
             // SAFETY: the range is the mapping just made, which nobody else knows. The
             // advice changes no contents; a kernel without huge pages answers EINVAL.
-            let _ =
-                unsafe { rustix::mm::madvise(base.as_ptr().cast(), bytes, Advice::LinuxHugepage) };
+            let _ = unsafe { rustix::mm::madvise(base.as_ptr().cast(), bytes, Advice::LinuxHugepage) };
         }
         Ok(region)
     }
@@ -143,10 +124,7 @@ impl Region {
     /// until the arena and everything that was made from its spans are gone.
     #[must_use]
     pub const unsafe fn borrowed(memory: NonNull<[u8]>) -> Self {
-        Self(Kind::Borrowed {
-            base: memory.cast(),
-            bytes: memory.len(),
-        })
+        Self(Kind::Borrowed { base: memory.cast(), bytes: memory.len() })
     }
 
     /// The first byte; `None` for an arena of numbers.
@@ -183,13 +161,7 @@ impl Region {
 
     /// Whether [`Region::decommit`] does anything.
     pub(crate) const fn decommits(&self) -> bool {
-        matches!(
-            self.0,
-            Kind::Reserved {
-                decommit: Decommit::Discard | Decommit::Protect,
-                ..
-            }
-        )
+        matches!(self.0, Kind::Reserved { decommit: Decommit::Discard | Decommit::Protect, .. })
     }
 
     /// Makes the memory of a span that was just taken accessible.

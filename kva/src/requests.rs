@@ -95,10 +95,8 @@ impl Requests {
         let more = self.reserved.saturating_sub(self.entries.len());
         self.entries.reserve(more);
         self.links.reserve(more);
-        self.vacant
-            .reserve(self.reserved.saturating_sub(self.vacant.len()));
-        self.parked
-            .reserve(self.reserved.saturating_sub(self.parked.len()));
+        self.vacant.reserve(self.reserved.saturating_sub(self.vacant.len()));
+        self.parked.reserve(self.reserved.saturating_sub(self.parked.len()));
     }
 
     /// Keeps a span for a grow that is on its way here.
@@ -140,20 +138,13 @@ impl Requests {
 
     /// Where the next request will be kept.
     pub(crate) fn next_place(&self) -> u32 {
-        self.vacant
-            .last()
-            .copied()
-            .unwrap_or(self.entries.len() as u32)
+        self.vacant.last().copied().unwrap_or(self.entries.len() as u32)
     }
 
     /// Queues a request; answers where it is kept.
     pub(crate) fn push(&mut self, shape: Shape, asked_at: u64, asker: Asker) -> u32 {
-        let request = Request {
-            shape,
-            asked_at,
-            overtakes_before: self.overtakes,
-            state: State::Waiting(asker),
-        };
+        let request =
+            Request { shape, asked_at, overtakes_before: self.overtakes, state: State::Waiting(asker) };
         let at = if let Some(at) = self.vacant.pop() {
             self.entries[at as usize] = request;
             at
@@ -177,8 +168,7 @@ impl Requests {
 
     /// Takes a waiting request out; its asker is the caller's to answer.
     pub(crate) fn remove(&mut self, at: u32) -> Asker {
-        let State::Waiting(asker) =
-            std::mem::replace(&mut self.entries[at as usize].state, State::Vacant)
+        let State::Waiting(asker) = std::mem::replace(&mut self.entries[at as usize].state, State::Vacant)
         else {
             unreachable!("only waiting requests are in order (invariant 1)");
         };
@@ -190,17 +180,12 @@ impl Requests {
 
     /// Answers a sleeper: it stays, out of order, until it takes its answer. `None`:
     /// the request is a grow's, and is not touched.
-    pub(crate) fn answer_sleeper(
-        &mut self,
-        at: u32,
-        answer: Result<Span, AllocError>,
-    ) -> Option<Waker> {
+    pub(crate) fn answer_sleeper(&mut self, at: u32, answer: Result<Span, AllocError>) -> Option<Waker> {
         let state = &mut self.entries[at as usize].state;
         if !matches!(state, State::Waiting(Asker::Sleeper { .. })) {
             return None;
         }
-        let State::Waiting(Asker::Sleeper { waker, .. }) =
-            std::mem::replace(state, State::Answered(answer))
+        let State::Waiting(Asker::Sleeper { waker, .. }) = std::mem::replace(state, State::Answered(answer))
         else {
             unreachable!("just looked");
         };
@@ -224,9 +209,9 @@ impl Requests {
 
     /// Whether the request at `at` is the waiting grow `id`.
     pub(crate) fn is_grow(&self, at: u32, id: GrowId) -> bool {
-        self.entries.get(at as usize).is_some_and(|request| {
-            matches!(&request.state, State::Waiting(Asker::Grow(grow)) if grow.id() == id)
-        })
+        self.entries.get(at as usize).is_some_and(
+            |request| matches!(&request.state, State::Waiting(Asker::Grow(grow)) if grow.id() == id),
+        )
     }
 
     pub(crate) fn asker(&self, at: u32) -> &Asker {
@@ -241,8 +226,6 @@ impl Requests {
     /// The request that takes claims for `claim`. Claims are few and old, so this
     /// looks from the front.
     pub(crate) fn find_claim(&self, claim: GrowId) -> Option<u32> {
-        self.order
-            .iter(&self.links)
-            .find(|&at| self.asker(at).claim() == Some(claim))
+        self.order.iter(&self.links).find(|&at| self.asker(at).claim() == Some(claim))
     }
 }

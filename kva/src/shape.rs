@@ -49,10 +49,7 @@ impl Shape {
         if !align.is_power_of_two() {
             return Err(ShapeError::Alignment(align));
         }
-        Ok(Self {
-            len,
-            align_log2: align.trailing_zeros() as u8,
-        })
+        Ok(Self { len, align_log2: align.trailing_zeros() as u8 })
     }
 
     /// The length in quanta.

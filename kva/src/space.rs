@@ -119,18 +119,10 @@ impl Space {
         // Every run of this length or more fits, wherever it starts.
         let enough = u64::from(shape.len()) + u64::from(shape.align()) - 1;
         let sure = enough.next_power_of_two().trailing_zeros();
-        let above = if sure < u32::BITS {
-            self.occupied & (u32::MAX << sure)
-        } else {
-            0
-        };
+        let above = if sure < u32::BITS { self.occupied & (u32::MAX << sure) } else { 0 };
         if above != 0 {
-            let run = self.classes[above.trailing_zeros() as usize]
-                .front()
-                .expect("occupied");
-            let at = self
-                .fit(run, self.len[run as usize], shape)
-                .expect("sure to fit");
+            let run = self.classes[above.trailing_zeros() as usize].front().expect("occupied");
+            let at = self.fit(run, self.len[run as usize], shape).expect("sure to fit");
             return Some((run, at));
         }
         let mut maybe = self.occupied & (u32::MAX << shape.len().ilog2());
@@ -170,21 +162,13 @@ impl Space {
         self.serial = self.serial.wrapping_add(1);
         self.len[start as usize] = BUSY | len;
         self.link[start as usize][0] = self.serial;
-        Busy {
-            start,
-            len,
-            serial: self.serial,
-        }
+        Busy { start, len, serial: self.serial }
     }
 
     /// The busy run that starts at `start`, if one does.
     pub(crate) fn busy_at(&self, start: u32) -> Option<Busy> {
         let len = *self.len.get(start as usize)?;
-        (len & BUSY != 0).then(|| Busy {
-            start,
-            len: len & !BUSY,
-            serial: self.link[start as usize][0],
-        })
+        (len & BUSY != 0).then(|| Busy { start, len: len & !BUSY, serial: self.link[start as usize][0] })
     }
 
     /// Whether `shape` fits at the start of the busy run: then it can be passed on.
@@ -209,9 +193,7 @@ impl Space {
     /// Gives a busy run back, and joins it with its free neighbours.
     pub(crate) fn give(&mut self, busy: Busy) {
         debug_assert_eq!(self.busy_at(busy.start), Some(busy));
-        let Busy {
-            mut start, mut len, ..
-        } = busy;
+        let Busy { mut start, mut len, .. } = busy;
         self.len[start as usize] = 0;
         self.free += len;
         if let Some(next) = self.len.get((start + len) as usize)
@@ -275,10 +257,7 @@ impl Space {
         assert_eq!(self.runs().count(), free_runs);
         for (class, list) in self.classes.iter().enumerate() {
             assert_eq!(self.occupied & (1 << class) != 0, !list.is_empty());
-            assert!(
-                list.iter(&self.link)
-                    .all(|run| class_of(self.len[run as usize]) == class)
-            );
+            assert!(list.iter(&self.link).all(|run| class_of(self.len[run as usize]) == class));
         }
     }
 }

@@ -29,10 +29,7 @@ impl Manual {
     /// With no tokens yet.
     #[must_use]
     pub fn new(arena: Arena) -> Self {
-        Self {
-            arena,
-            tokens: Arc::default(),
-        }
+        Self { arena, tokens: Arc::default() }
     }
 
     /// Commits to the oldest token, if there is one that was not withdrawn.
@@ -60,11 +57,7 @@ impl Manual {
         let committed = self.commit();
         let some = committed.is_some();
         if let Some(committed) = committed {
-            committed.deliver(
-                self.arena
-                    .try_alloc(one())
-                    .expect("the test left a quantum"),
-            );
+            committed.deliver(self.arena.try_alloc(one()).expect("the test left a quantum"));
         }
         some
     }

@@ -4,8 +4,10 @@
 //! model which catches it is shown to check that rule.
 
 use std::alloc::Layout;
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use kva::sync::{Arc, Mutex, block_on_until};
 use kva::{AllocError, Answer, Arena, Claim, Committed, GrowId, GrowTable, Shape, Span, SpanGrow};
@@ -80,10 +82,7 @@ impl FreeThenWake {
     /// Over `arena`, whose own queue is never used.
     #[must_use]
     pub fn new(arena: Arena) -> Self {
-        Self {
-            arena,
-            sleepers: Arc::default(),
-        }
+        Self { arena, sleepers: Arc::default() }
     }
 
     /// A span, sleeping for it as long as it takes.
@@ -200,10 +199,7 @@ impl QueuesBlindly {
     /// With nothing queued.
     #[must_use]
     pub fn new(arena: Arena) -> Self {
-        Self {
-            arena,
-            tokens: Arc::default(),
-        }
+        Self { arena, tokens: Arc::default() }
     }
 
     /// How many requests are queued.
@@ -255,10 +251,7 @@ impl Backend for QueuesBlindly {
 /// If the arena has none left.
 pub fn deliver_taking_first(backend: &Manual) {
     if backend.has_token() {
-        let span = backend
-            .arena
-            .try_alloc(one())
-            .expect("the test left a quantum");
+        let span = backend.arena.try_alloc(one()).expect("the test left a quantum");
         if let Some(committed) = backend.commit() {
             committed.deliver(span);
         }
@@ -297,4 +290,45 @@ impl Backend for ReleasesNothing {
         Backend::forget(&self.0, table, id);
     }
     fn release(&self, _: Span, _: Layout) {}
+}
+
+/// A pool of one item whose put wakes the oldest waiter and strikes it off, and whose
+/// cancelled waiter tells nobody that it was woken (embassy#6964): the rest sleep on
+/// beside a free item.
+#[derive(Debug, Default)]
+pub struct WakesAndForgets(Mutex<Woken>);
+
+#[derive(Debug, Default)]
+struct Woken {
+    free: bool,
+    waiters: VecDeque<Waker>,
+}
+
+impl WakesAndForgets {
+    /// Waits for the item; `false` once `deadline` has passed.
+    pub fn get(&self, deadline: Option<Instant>) -> bool {
+        let got = block_on_until(deadline, |waker| {
+            let mut state = self.0.lock();
+            if std::mem::take(&mut state.free) {
+                return Poll::Ready(());
+            }
+            if !state.waiters.iter().any(|other| other.will_wake(waker)) {
+                state.waiters.push_back(waker.clone());
+            }
+            Poll::Pending
+        });
+        got.is_some()
+    }
+
+    /// Puts the item back.
+    pub fn put(&self) {
+        let waker = {
+            let mut state = self.0.lock();
+            state.free = true;
+            state.waiters.pop_front()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }

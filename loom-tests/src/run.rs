@@ -12,12 +12,7 @@ pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
 
 /// As [`model`], with at most `preemptions` preemptions an execution. `why` says why not
 /// exhaustively.
-pub fn bounded(
-    name: &str,
-    preemptions: usize,
-    why: &str,
-    world: impl Fn() + Send + Sync + 'static,
-) {
+pub fn bounded(name: &str, preemptions: usize, why: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, Some((preemptions, why)), world);
 }
 
@@ -32,10 +27,7 @@ pub fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 's
 }
 
 #[cfg(loom)]
-#[allow(
-    clippy::disallowed_types,
-    reason = "counts executions from outside of them"
-)]
+#[allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
 mod imp {
     use std::fs::OpenOptions;
     use std::io::Write;
@@ -47,11 +39,7 @@ mod imp {
     /// Set to a twin's name in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
 
-    fn check(
-        count: &Arc<AtomicUsize>,
-        preemptions: Option<usize>,
-        world: impl Fn() + Send + Sync + 'static,
-    ) {
+    fn check(count: &Arc<AtomicUsize>, preemptions: Option<usize>, world: impl Fn() + Send + Sync + 'static) {
         let count = count.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = preemptions;
@@ -65,11 +53,7 @@ mod imp {
     }
 
     fn report(name: &str, executions: usize, seconds: f64, kind: &str, verdict: &str) {
-        let verdict: String = verdict
-            .replace(['\n', '\t'], " ")
-            .chars()
-            .take(100)
-            .collect();
+        let verdict: String = verdict.replace(['\n', '\t'], " ").chars().take(100).collect();
         println!("{name}: {executions} executions, {seconds:.2} s, {kind}, {verdict}");
         if let Some(path) = std::env::var_os("LOOM_REPORT") {
             let line = format!("{name}\t{executions}\t{seconds:.3}\t{kind}\t{verdict}\n");
@@ -79,27 +63,16 @@ mod imp {
         }
     }
 
-    pub(super) fn model(
-        name: &str,
-        bound: Option<(usize, &str)>,
-        world: impl Fn() + Send + Sync + 'static,
-    ) {
+    pub(super) fn model(name: &str, bound: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) {
         if std::env::var_os(FAIL_IN).is_some() {
             return;
         }
-        let kind = bound.map_or("exhaustive".to_owned(), |(n, why)| {
-            format!("bounded: {n} preemptions, {why}")
-        });
+        let kind =
+            bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
         let count = Arc::new(AtomicUsize::new(0));
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
-        report(
-            name,
-            count.load(Relaxed),
-            start.elapsed().as_secs_f64(),
-            &kind,
-            "holds",
-        );
+        report(name, count.load(Relaxed), start.elapsed().as_secs_f64(), &kind, "holds");
     }
 
     /// In a process of its own, which ends where the world fails: loom cannot unwind a
@@ -113,10 +86,7 @@ mod imp {
         }
         let start = Instant::now();
         let this = std::env::current_exe().expect("this test's own binary");
-        let child = Command::new(this)
-            .args(["--nocapture", "--test-threads=1"])
-            .env(FAIL_IN, name)
-            .output();
+        let child = Command::new(this).args(["--nocapture", "--test-threads=1"]).env(FAIL_IN, name).output();
         let child = child.expect("running it again");
         let output = String::from_utf8_lossy(&child.stdout);
         let told = output.lines().find_map(|line| line.split_once(FAILED));
@@ -124,19 +94,10 @@ mod imp {
             panic!("{name}: a known-bad twin held in all executions, so the model cannot fail:\n{output}")
         });
         let (executions, message) = told.split_once(' ').expect("a number and a message");
-        assert!(
-            message.contains(expected),
-            "{name} failed, but not as expected: {message}"
-        );
+        assert!(message.contains(expected), "{name} failed, but not as expected: {message}");
         let seconds = start.elapsed().as_secs_f64();
         let executions = executions.parse().expect("a number");
-        report(
-            name,
-            executions,
-            seconds,
-            "exhaustive",
-            &format!("caught: {message}"),
-        );
+        report(name, executions, seconds, "exhaustive", &format!("caught: {message}"));
     }
 
     const FAILED: &str = "the world failed in execution ";
@@ -145,10 +106,7 @@ mod imp {
         let count = Arc::new(AtomicUsize::new(0));
         let executions = count.clone();
         std::panic::set_hook(Box::new(move |panic| {
-            let message = panic
-                .payload_as_str()
-                .unwrap_or("a panic without words")
-                .replace('\n', " ");
+            let message = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
             println!("{FAILED}{} {message}", executions.load(Relaxed));
             std::process::exit(101);
         }));
@@ -160,11 +118,7 @@ mod imp {
 mod imp {
     const ROUNDS: usize = 200;
 
-    pub(super) fn model(
-        _: &str,
-        _: Option<(usize, &str)>,
-        world: impl Fn() + Send + Sync + 'static,
-    ) {
+    pub(super) fn model(_: &str, _: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) {
         for _ in 0..ROUNDS {
             world();
         }

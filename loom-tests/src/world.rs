@@ -76,15 +76,8 @@ pub fn assert_pool_at_rest<B: Backend>(pool: &RawPool<B>, low: u32) -> PoolStats
     pool.drain();
     let stats = pool.stats();
     assert_eq!(stats.pages, low, "rest: a page was lost or kept: {stats:?}");
-    assert_eq!(
-        (stats.growing, stats.out, stats.waiting),
-        (0, 0, 0),
-        "rest: {stats:?}"
-    );
-    assert_eq!(
-        stats.gets, stats.puts,
-        "rest: what was got was put: {stats:?}"
-    );
+    assert_eq!((stats.growing, stats.out, stats.waiting), (0, 0, 0), "rest: {stats:?}");
+    assert_eq!(stats.gets, stats.puts, "rest: what was got was put: {stats:?}");
     stats
 }
 

@@ -13,13 +13,7 @@ use pool::Backend;
 fn world<B: Backend<Error = AllocError>>(bypass: u32, backend: impl Fn(Arena) -> B) {
     let arena = arena(2, 0);
     let others = arena.try_alloc(one()).unwrap();
-    let pool = Arc::new(
-        pages(2)
-            .low_water(1)
-            .bypass(bypass)
-            .build(backend(arena.clone()))
-            .unwrap(),
-    );
+    let pool = Arc::new(pages(2).low_water(1).bypass(bypass).build(backend(arena.clone())).unwrap());
     let item = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
@@ -45,7 +39,5 @@ fn left_for_whoever_comes_first() {
 
 #[test]
 fn unless_it_sleeps_in_the_back_end() {
-    known_bad("put_reaches_the_sleeper/status_quo", "deadlock", || {
-        world(0, SleepsUnreachably)
-    });
+    known_bad("put_reaches_the_sleeper/status_quo", "deadlock", || world(0, SleepsUnreachably));
 }

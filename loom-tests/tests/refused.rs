@@ -1,6 +1,8 @@
 //! A grow is refused, or panics, while others wait: one of them has the error, and the
 //! grow of the others is asked again (P2, P5).
 
+#![allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
+
 use std::alloc::Layout;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -36,15 +38,9 @@ fn refused_by(refuse: impl Fn(Committed<Span, AllocError>), both_waited: &Atomic
         refuse(committed);
     }
     let ends = getters.map(|getter| getter.join().unwrap());
-    let failed = ends
-        .iter()
-        .filter(|end| **end == Err(GetError::Backend(AllocError::Closed)))
-        .count();
+    let failed = ends.iter().filter(|end| **end == Err(GetError::Backend(AllocError::Closed))).count();
     let served = ends.iter().filter(|end| end.is_ok()).count();
-    assert!(
-        failed <= 1 && failed + served == 2,
-        "one has the error, the other is served: {ends:?}"
-    );
+    assert!(failed <= 1 && failed + served == 2, "one has the error, the other is served: {ends:?}");
     assert_pool_at_rest(&pool, 0);
     drop((pool, manual));
     assert_arena_whole(&arena);
@@ -54,10 +50,7 @@ fn refused_by(refuse: impl Fn(Committed<Span, AllocError>), both_waited: &Atomic
 fn while_others_wait() {
     static BOTH_WAITED: AtomicUsize = AtomicUsize::new(0);
     model("refused/while_others_wait", || {
-        refused_by(
-            |committed| committed.refuse(AllocError::Closed),
-            &BOTH_WAITED,
-        );
+        refused_by(|committed| committed.refuse(AllocError::Closed), &BOTH_WAITED);
     });
     let both = BOTH_WAITED.load(Relaxed);
     println!("refused/while_others_wait: both waited in {both} executions");
@@ -67,9 +60,7 @@ fn while_others_wait() {
 #[test]
 fn a_failure_told_to_nobody() {
     static BOTH_WAITED: AtomicUsize = AtomicUsize::new(0);
-    known_bad("refused/told_to_nobody", "deadlock", || {
-        refused_by(tell_nobody, &BOTH_WAITED)
-    });
+    known_bad("refused/told_to_nobody", "deadlock", || refused_by(tell_nobody, &BOTH_WAITED));
 }
 
 /// Panics when it is asked first.
@@ -115,11 +106,7 @@ impl Backend for PanicsOnce {
 
 fn panicking(keeps_token: bool) {
     let arena = arena(1, 0);
-    let backend = PanicsOnce {
-        arena: arena.clone(),
-        panicked: AtomicBool::new(false),
-        keeps_token,
-    };
+    let backend = PanicsOnce { arena: arena.clone(), panicked: AtomicBool::new(false), keeps_token };
     let pool = Arc::new(pages(1).bypass(0).build(backend).unwrap());
     let getters = [(); 2].map(|()| {
         let pool = pool.clone();

@@ -1,6 +1,8 @@
 //! Option 3's race: a put frees a whole page at low water because a grow is pending, and a
 //! thief tries to take it before the grow can (P3).
 
+#![allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kva::sync::thread::spawn;
@@ -13,13 +15,7 @@ use pool::{ArenaPages, Classic, PageAllocator, RawPool};
 
 /// One page of low water 1, which is out; the arena has no other.
 fn pool_of_one<A: PageAllocator<Error = AllocError>>(allocator: A) -> Arc<RawPool<Classic<A>>> {
-    Arc::new(
-        pages(2)
-            .low_water(1)
-            .bypass(0)
-            .build(Classic::new(allocator))
-            .unwrap(),
-    )
+    Arc::new(pages(2).low_water(1).bypass(0).build(Classic::new(allocator)).unwrap())
 }
 
 /// A thief that takes what it finds free.
@@ -70,11 +66,7 @@ fn a_passing_thief_gets_nothing() {
 #[test]
 fn without_a_claim_the_page_is_lost() {
     known_bad("steal/no_claim", "the page was stolen", || {
-        passing_thief(
-            FreeThenWake::new,
-            FreeThenWake::free_span,
-            FreeThenWake::close,
-        );
+        passing_thief(FreeThenWake::new, FreeThenWake::free_span, FreeThenWake::close);
     });
 }
 
@@ -118,8 +110,5 @@ fn a_thief_first_in_line_gets_nothing() {
     });
     let released = RELEASED.load(Relaxed);
     println!("steal/first_in_line: the page was released in {released} executions");
-    assert!(
-        cfg!(not(loom)) || released > 0,
-        "no execution released the page"
-    );
+    assert!(cfg!(not(loom)) || released > 0, "no execution released the page");
 }

@@ -37,11 +37,7 @@ const ROOM: usize = 8;
 impl Carve {
     /// Carves pages for items of `item`, from a back-end that hands out multiples of
     /// `granule` bytes, a power of two. `items`: how many to a page, if not left to us.
-    pub(crate) fn new(
-        item: Layout,
-        granule: usize,
-        items: Option<u32>,
-    ) -> Result<Self, CarveError> {
+    pub(crate) fn new(item: Layout, granule: usize, items: Option<u32>) -> Result<Self, CarveError> {
         debug_assert!(granule.is_power_of_two());
         if item.size() == 0 {
             return Err(CarveError::ZeroSize);
@@ -50,10 +46,7 @@ impl Carve {
             return Err(CarveError::NoItems);
         }
         let stride = item.pad_to_align().size();
-        let too_large = CarveError::TooLarge {
-            items: items.unwrap_or(1),
-            stride,
-        };
+        let too_large = CarveError::TooLarge { items: items.unwrap_or(1), stride };
         let power = |bytes: usize| bytes.checked_next_power_of_two().ok_or(too_large);
         let (items, bytes) = match items {
             Some(items) => (items, stride.checked_mul(items as usize).ok_or(too_large)?),
@@ -64,29 +57,18 @@ impl Carve {
             }
         };
         let (bytes, align) = if items == 1 {
-            (
-                bytes.checked_next_multiple_of(granule).ok_or(too_large)?,
-                item.align(),
-            )
+            (bytes.checked_next_multiple_of(granule).ok_or(too_large)?, item.align())
         } else {
             let bytes = power(bytes)?.max(granule);
             (bytes, bytes)
         };
         let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
-        Ok(Self {
-            stride,
-            items,
-            page,
-        })
+        Ok(Self { stride, items, page })
     }
 
     /// Where the page that `address` may lie in would start.
     pub(crate) const fn page_of(&self, address: usize) -> usize {
-        if self.items == 1 {
-            address
-        } else {
-            address & !(self.page.size() - 1)
-        }
+        if self.items == 1 { address } else { address & !(self.page.size() - 1) }
     }
 }
 
@@ -101,10 +83,7 @@ mod tests {
     #[test]
     fn small_items_share_a_page_that_is_aligned_to_its_length() {
         let bytes = carve(1, 1, None);
-        assert_eq!(
-            (bytes.items, bytes.page.size(), bytes.page.align()),
-            (4096, 4096, 4096)
-        );
+        assert_eq!((bytes.items, bytes.page.size(), bytes.page.align()), (4096, 4096, 4096));
         let odd = carve(700, 4, None);
         assert_eq!((odd.items, odd.page.size()), (11, 8192));
         assert_eq!(odd.page_of(3 * 8192 + 7000), 3 * 8192);
@@ -113,10 +92,7 @@ mod tests {
     #[test]
     fn large_items_have_a_page_of_their_own_at_their_own_alignment() {
         let args = carve(256 * 1024, 1, None);
-        assert_eq!(
-            (args.items, args.page.size(), args.page.align()),
-            (1, 256 * 1024, 1)
-        );
+        assert_eq!((args.items, args.page.size(), args.page.align()), (1, 256 * 1024, 1));
         let odd = carve(5000, 8, None);
         assert_eq!((odd.items, odd.page.size(), odd.page.align()), (1, 8192, 8));
         let aligned = carve(4096, 16384, None);
@@ -126,10 +102,7 @@ mod tests {
     #[test]
     fn the_number_of_items_can_be_chosen() {
         let two = carve(4096, 1, Some(2));
-        assert_eq!(
-            (two.items, two.page.size(), two.page.align()),
-            (2, 8192, 8192)
-        );
+        assert_eq!((two.items, two.page.size(), two.page.align()), (2, 8192, 8192));
         let three = carve(100, 4, Some(3));
         assert_eq!((three.items, three.page.size()), (3, 4096));
     }
@@ -139,9 +112,6 @@ mod tests {
         let new = |size, items| Carve::new(Layout::from_size_align(size, 1).unwrap(), 4096, items);
         assert_eq!(new(0, None), Err(CarveError::ZeroSize));
         assert_eq!(new(8, Some(0)), Err(CarveError::NoItems));
-        assert!(matches!(
-            new(isize::MAX as usize, Some(9)),
-            Err(CarveError::TooLarge { .. })
-        ));
+        assert!(matches!(new(isize::MAX as usize, Some(9)), Err(CarveError::TooLarge { .. })));
     }
 }

@@ -37,13 +37,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     fn check(self) -> Result<(), ConfigError> {
-        let Self {
-            hard,
-            low,
-            high,
-            growing,
-            ..
-        } = self;
+        let Self { hard, low, high, growing, .. } = self;
         if hard == 0 {
             return Err(ConfigError::ZeroLimit);
         }
@@ -51,11 +45,7 @@ impl Limits {
             return Err(ConfigError::ZeroGrowing);
         }
         if low > high || low > hard {
-            return Err(ConfigError::Water {
-                low,
-                high,
-                limit: hard,
-            });
+            return Err(ConfigError::Water { low, high, limit: hard });
         }
         Ok(())
     }
@@ -65,10 +55,7 @@ impl<B: Backend> Core<B> {
     pub(crate) fn new(backend: B, carve: Carve, limits: Limits) -> Result<Arc<Self>, ConfigError> {
         limits.check()?;
         let pages = Pages::new(carve, limits.hard);
-        let pages = pages.ok_or(ConfigError::Tables {
-            pages: limits.hard,
-            items: carve.items,
-        })?;
+        let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
         let table = GrowTable::new(limits.growing);
         let fixed = Fixed {
             items_per_page: carve.items as usize,
@@ -85,13 +72,8 @@ impl<B: Backend> Core<B> {
             closed: false,
             fixed,
         };
-        let core = Arc::new(Self {
-            backend,
-            carve,
-            table,
-            state: Mutex::new(state),
-            _leak: LeakCheck::new(),
-        });
+        let core =
+            Arc::new(Self { backend, carve, table, state: Mutex::new(state), _leak: LeakCheck::new() });
         let weak = Arc::downgrade(&core);
         let pool: Weak<dyn Reclaim> = weak;
         core.backend.attach(&core.table, pool);
@@ -107,10 +89,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// Decides under the lock, restores the law of rest, unlocks and acts.
-    pub(crate) fn change<'a, R>(
-        &'a self,
-        decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R,
-    ) -> R {
+    pub(crate) fn change<'a, R>(&'a self, decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R) -> R {
         let mut todo = Todo::new(self);
         let mut state = self.state.lock();
         let result = decide(&mut state, &mut todo);
@@ -128,10 +107,7 @@ impl<B: Backend> Core<B> {
     pub(crate) fn release(&self, page: B::Page, heir: Option<GrowId>) {
         match heir {
             None => self.backend.release(page, self.carve.page),
-            Some(heir) => {
-                self.backend
-                    .release_to(page, self.carve.page, Claim::new(&self.table, heir))
-            }
+            Some(heir) => self.backend.release_to(page, self.carve.page, Claim::new(&self.table, heir)),
         }
     }
 
@@ -177,8 +153,7 @@ impl<B: Backend> Core<B> {
                 if !found {
                     return Err(TryGetError::Scarce);
                 }
-                self.change(|state, _| state.take(kva::NEVER))
-                    .ok_or(TryGetError::Exhausted)
+                self.change(|state, _| state.take(kva::NEVER)).ok_or(TryGetError::Exhausted)
             }
         }
     }
@@ -216,9 +191,7 @@ impl<B: Backend> Core<B> {
         loop {
             let given = self.change(|state, todo| {
                 let keep = keep(state);
-                (0..BATCH)
-                    .take_while(|_| state.give_up_idle(keep, todo))
-                    .count()
+                (0..BATCH).take_while(|_| state.give_up_idle(keep, todo)).count()
             });
             all += given;
             if given < BATCH {
@@ -233,10 +206,7 @@ impl<B: Backend> Core<B> {
         }
         self.change(|state, _| {
             if !state.pages.reserve(limit) {
-                return Err(ConfigError::Tables {
-                    pages: limit,
-                    items: self.carve.items,
-                });
+                return Err(ConfigError::Tables { pages: limit, items: self.carve.items });
             }
             state.ledger.set_limit(limit);
             Ok(())

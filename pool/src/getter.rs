@@ -25,11 +25,7 @@ pub(crate) struct Getter<'a, B: Backend> {
 
 impl<'a, B: Backend> Getter<'a, B> {
     pub(crate) fn new(core: &'a Arc<Core<B>>) -> Self {
-        Self {
-            core,
-            node: Waiter::new(),
-            started: false,
-        }
+        Self { core, node: Waiter::new(), started: false }
     }
 
     /// Gets, sleeping until `deadline` at most.

@@ -37,11 +37,7 @@ impl Grows {
     /// None pending, at most `slots` at once.
     pub(crate) fn new(slots: u32) -> Self {
         let pending = Vec::with_capacity(slots as usize);
-        Self {
-            pending,
-            vacant: (0..slots).rev().collect(),
-            asleep: 0,
-        }
+        Self { pending, vacant: (0..slots).rev().collect(), asleep: 0 }
     }
 
     /// Whether another may begin.
@@ -57,19 +53,13 @@ impl Grows {
     /// Begins a grow.
     pub(crate) fn begin(&mut self, id: GrowId, asleep: Option<Asleep>) {
         self.asleep += usize::from(asleep.is_some());
-        self.pending.push(Pending {
-            id,
-            asleep,
-            heir_of: None,
-        });
+        self.pending.push(Pending { id, asleep, heir_of: None });
     }
 
     /// Ends a grow; its slot may begin another.
     pub(crate) fn end(&mut self, id: GrowId) -> Pending {
         let at = self.pending.iter().position(|pending| pending.id == id);
-        let pending = self
-            .pending
-            .remove(at.expect("a grow ends once, and was begun"));
+        let pending = self.pending.remove(at.expect("a grow ends once, and was begun"));
         self.asleep -= usize::from(pending.asleep.is_some());
         self.vacant.push(id.slot());
         pending
@@ -87,8 +77,6 @@ impl Grows {
 
     /// The oldest grow whose getter is asleep and was not released a page yet.
     pub(crate) fn next_heir(&mut self) -> Option<&mut Pending> {
-        self.pending
-            .iter_mut()
-            .find(|pending| pending.asleep.is_some() && pending.heir_of.is_none())
+        self.pending.iter_mut().find(|pending| pending.asleep.is_some() && pending.heir_of.is_none())
     }
 }

@@ -28,14 +28,7 @@ impl Ledger {
     /// No pages. Wants `low <= high` and `low <= limit`.
     pub(crate) fn new(limit: u32, low: u32, high: u32) -> Self {
         debug_assert!(low <= high && low <= limit);
-        Self {
-            pages: 0,
-            growing: 0,
-            limit,
-            bound: limit,
-            low,
-            high,
-        }
+        Self { pages: 0, growing: 0, limit, bound: limit, low, high }
     }
 
     /// Pages held.
@@ -138,10 +131,7 @@ mod tests {
         ledger.ended();
         assert!(ledger.reserve());
         ledger.delivered();
-        assert!(
-            !ledger.reserve(),
-            "a page holds the slot that its grow held"
-        );
+        assert!(!ledger.reserve(), "a page holds the slot that its grow held");
         ledger.released();
         assert!(ledger.reserve());
     }
@@ -156,10 +146,7 @@ mod tests {
         ledger.set_limit(1);
         assert!(ledger.is_over());
         ledger.released();
-        assert!(
-            ledger.is_over() && !ledger.has_room(),
-            "what was given up is not taken again"
-        );
+        assert!(ledger.is_over() && !ledger.has_room(), "what was given up is not taken again");
         ledger.check();
         ledger.released();
         assert!(!ledger.is_over() && !ledger.has_room());

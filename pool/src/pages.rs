@@ -133,14 +133,8 @@ impl<P> Pages<P> {
         let buckets = capacity.saturating_mul(2);
         self.pages.try_reserve_exact(more).is_ok()
             && self.links.try_reserve_exact(more).is_ok()
-            && self
-                .vacant
-                .try_reserve_exact(capacity.saturating_sub(self.vacant.len()))
-                .is_ok()
-            && self
-                .items
-                .try_reserve_exact(items.saturating_sub(self.items.len()))
-                .is_ok()
+            && self.vacant.try_reserve_exact(capacity.saturating_sub(self.vacant.len())).is_ok()
+            && self.items.try_reserve_exact(items.saturating_sub(self.items.len())).is_ok()
             && self
                 .by_base
                 .try_reserve(buckets.saturating_sub(self.by_base.len()), |&page| {
@@ -162,13 +156,7 @@ impl<P> Pages<P> {
     /// Adds a page that starts at `base`, all its items free.
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
-        let page = Page {
-            payload: Some(payload),
-            base,
-            free: items,
-            fresh: 0,
-            chain: END,
-        };
+        let page = Page { payload: Some(payload), base, free: items, fresh: 0, chain: END };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -181,10 +169,9 @@ impl<P> Pages<P> {
         self.idle.push_front(&mut self.links, at);
         self.free_items += items as usize;
         self.held += 1;
-        self.by_base
-            .insert_unique(hash(base.addr().get()), at, |&page| {
-                hash(self.pages[page as usize].base.addr().get())
-            });
+        self.by_base.insert_unique(hash(base.addr().get()), at, |&page| {
+            hash(self.pages[page as usize].base.addr().get())
+        });
     }
 
     /// Takes a free item: of a page that is in use, if there is one, so that idle pages
@@ -208,10 +195,7 @@ impl<P> Pages<P> {
         page.free -= 1;
         self.free_items -= 1;
         let now_full = page.free == 0;
-        let ptr = page
-            .base
-            .as_ptr()
-            .wrapping_add(index as usize * self.carve.stride);
+        let ptr = page.base.as_ptr().wrapping_add(index as usize * self.carve.stride);
         let ptr = NonNull::new(ptr).expect("a page does not wrap around the address space");
         if was_idle {
             self.idle.remove(&mut self.links, at);
@@ -221,19 +205,14 @@ impl<P> Pages<P> {
         if was_idle && !now_full {
             self.partial.push_front(&mut self.links, at);
         }
-        Some(Loan {
-            slot: Slot { page: at, index },
-            ptr,
-        })
+        Some(Loan { slot: Slot { page: at, index }, ptr })
     }
 
     /// Finds the item that starts at `ptr`.
     pub(crate) fn locate(&self, ptr: NonNull<u8>) -> Result<Slot, PutError> {
         let address = ptr.addr().get();
         let find = |base: usize| {
-            self.by_base.find(hash(base), |&page| {
-                self.pages[page as usize].base.addr().get() == base
-            })
+            self.by_base.find(hash(base), |&page| self.pages[page as usize].base.addr().get() == base)
         };
         let base = self.carve.page_of(address);
         let Some(&page) = find(base) else {
@@ -243,10 +222,7 @@ impl<P> Pages<P> {
         let index = (offset / self.carve.stride) as u32;
         if !offset.is_multiple_of(self.carve.stride) || index >= self.carve.items {
             let offset = offset - (index.min(self.carve.items - 1) as usize) * self.carve.stride;
-            return Err(PutError::NotAnItem {
-                pointer: address,
-                offset,
-            });
+            return Err(PutError::NotAnItem { pointer: address, offset });
         }
         Ok(Slot { page, index })
     }
@@ -261,10 +237,7 @@ impl<P> Pages<P> {
             .filter(|page| page.payload.is_some())
             .map(|page| address.wrapping_sub(page.base.addr().get()))
             .find(|&offset| offset < size);
-        offset.map_or(PutError::Foreign(address), |offset| PutError::NotAnItem {
-            pointer: address,
-            offset,
-        })
+        offset.map_or(PutError::Foreign(address), |offset| PutError::NotAnItem { pointer: address, offset })
     }
 
     /// Takes an item back.
@@ -326,10 +299,7 @@ impl<P> Pages<P> {
 
     /// The invariants that are cheap enough to check always.
     pub(crate) fn check(&self, pages: u32) {
-        assert_eq!(
-            self.held, pages as usize,
-            "pages that are held are counted once"
-        );
+        assert_eq!(self.held, pages as usize, "pages that are held are counted once");
         assert!(self.free_items <= self.held * self.carve.items as usize);
         let nothing_free = self.partial.is_empty() && self.idle.is_empty();
         assert_eq!(self.free_items == 0, nothing_free);
@@ -362,23 +332,11 @@ mod tests {
         pages.insert(0, address(0x1000));
         let loan = pages.take().unwrap();
         assert_eq!(loan.ptr, address(0x1000));
-        assert_eq!(
-            pages.locate(address(0x9000)),
-            Err(PutError::Foreign(0x9000))
-        );
-        assert_eq!(
-            pages.locate(address(0x1001)),
-            Err(PutError::NotAnItem {
-                pointer: 0x1001,
-                offset: 1
-            })
-        );
+        assert_eq!(pages.locate(address(0x9000)), Err(PutError::Foreign(0x9000)));
+        assert_eq!(pages.locate(address(0x1001)), Err(PutError::NotAnItem { pointer: 0x1001, offset: 1 }));
         assert_eq!(
             pages.locate(address(0x1000 + 24 * 4)),
-            Err(PutError::NotAnItem {
-                pointer: 0x1060,
-                offset: 24
-            })
+            Err(PutError::NotAnItem { pointer: 0x1060, offset: 24 })
         );
         let never_out = pages.locate(address(0x1000 + 24)).unwrap();
         assert_eq!(pages.put(never_out), Err(PutError::DoublePut(0x1018)));
@@ -391,17 +349,8 @@ mod tests {
     fn the_middle_of_a_page_of_one_item_is_no_foreign_pointer() {
         let mut pages = pages(1, 1);
         pages.insert(0, address(0x1040));
-        assert_eq!(
-            pages.locate(address(0x1050)),
-            Err(PutError::NotAnItem {
-                pointer: 0x1050,
-                offset: 16
-            })
-        );
-        assert_eq!(
-            pages.locate(address(0x1080)),
-            Err(PutError::Foreign(0x1080))
-        );
+        assert_eq!(pages.locate(address(0x1050)), Err(PutError::NotAnItem { pointer: 0x1050, offset: 16 }));
+        assert_eq!(pages.locate(address(0x1080)), Err(PutError::Foreign(0x1080)));
     }
 
     proptest! {

@@ -101,9 +101,7 @@ impl Builder {
             growing: self.growing,
             bypass: self.bypass,
         };
-        Ok(RawPool {
-            core: Core::new(backend, carve, limits)?,
-        })
+        Ok(RawPool { core: Core::new(backend, carve, limits)? })
     }
 }
 

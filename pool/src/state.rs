@@ -175,11 +175,8 @@ impl<B: Backend> State<B> {
             let slot = self.grows.take_slot().expect("there was room");
             let asked_at = self.queue.asked_at(node);
             let grow = self.fixed.table.reserve(slot, asked_at, core.clone());
-            let asleep = B::SLEEPS.then(|| Asleep {
-                thread: thread::current(),
-                since: Instant::now(),
-                asked_at,
-            });
+            let asleep =
+                B::SLEEPS.then(|| Asleep { thread: thread::current(), since: Instant::now(), asked_at });
             self.grows.begin(grow.id(), asleep);
             self.counts.grows += 1;
             if B::SLEEPS {
@@ -323,11 +320,7 @@ impl<B: Backend> State<B> {
     /// Law 3, and grows above the limit (law 4).
     fn withdraw(&mut self, todo: &mut Todo<'_, B>) {
         loop {
-            let needed = if self.closed {
-                0
-            } else {
-                self.wanting().div_ceil(self.fixed.items_per_page)
-            };
+            let needed = if self.closed { 0 } else { self.wanting().div_ceil(self.fixed.items_per_page) };
             if self.ledger.growing() as usize <= needed && !self.ledger.is_over() {
                 return;
             }
@@ -408,8 +401,7 @@ impl<B: Backend> State<B> {
                 todo.more = true;
                 return;
             }
-            todo.wakes
-                .extend(self.queue.finish_head(Err(GetError::Closed)));
+            todo.wakes.extend(self.queue.finish_head(Err(GetError::Closed)));
         }
     }
 
@@ -423,7 +415,4 @@ impl<B: Backend> State<B> {
     }
 }
 
-const _: () = assert!(
-    BATCH >= 2,
-    "a step may owe a wake of its own besides those of settle"
-);
+const _: () = assert!(BATCH >= 2, "a step may owe a wake of its own besides those of settle");

@@ -66,18 +66,15 @@ pub struct PoolStats {
     /// Those of them that did not reach their getter: it came back with another page, or
     /// with none.
     pub stolen: u64,
+    /// The most that any waiter was overtaken by later arrivals.
+    pub most_overtaken: u64,
     /// Whether the pool is closed.
     pub closed: bool,
 }
 
 impl PoolStats {
     pub(crate) fn of<B: Backend>(state: &State<B>, carve: &Carve) -> Self {
-        let State {
-            ledger,
-            pages,
-            counts,
-            ..
-        } = state;
+        let State { ledger, pages, counts, .. } = state;
         Self {
             pages: ledger.pages(),
             growing: ledger.growing(),
@@ -98,6 +95,7 @@ impl PoolStats {
             released_to_heirs: counts.released_to_heirs,
             released_below_low: counts.below_low,
             stolen: counts.stolen,
+            most_overtaken: state.queue.most_overtaken(),
             closed: state.closed,
         }
     }
@@ -127,17 +125,11 @@ pub(crate) fn describe<B: Backend>(
         "for a put"
     };
     let mut lines = Vec::new();
-    state
-        .queue
-        .each(|thread, since| lines.push(format!("{} waits {why}", person(thread, since))));
+    state.queue.each(|thread, since| lines.push(format!("{} waits {why}", person(thread, since))));
     for grow in state.grows.iter() {
         match (&grow.asleep, grow.heir_of) {
             (Some(asleep), heir) => {
-                let claim = if heir.is_some() {
-                    ", a page was released for it"
-                } else {
-                    ""
-                };
+                let claim = if heir.is_some() { ", a page was released for it" } else { "" };
                 let who = person(&asleep.thread, asleep.since);
                 lines.push(format!("{who} is asleep inside the back-end{claim}"));
             }
@@ -151,9 +143,6 @@ pub(crate) fn describe<B: Backend>(
 }
 
 fn person(thread: &Thread, since: Instant) -> String {
-    let name = thread.name().map_or_else(
-        || format!("{:?}", thread.id()),
-        |name| format!("thread {name:?}"),
-    );
+    let name = thread.name().map_or_else(|| format!("{:?}", thread.id()), |name| format!("thread {name:?}"));
     format!("{name}, since {} ms,", since.elapsed().as_millis())
 }

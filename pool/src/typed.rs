@@ -56,10 +56,7 @@ impl<T, B: Backend> Pool<T, B> {
         configure: impl FnOnce(Builder) -> Builder,
     ) -> Result<Self, ConfigError> {
         let builder = configure(Builder::new(Layout::new::<T>(), hard_limit));
-        Ok(Self {
-            raw: builder.build(backend)?,
-            _items: PhantomData,
-        })
+        Ok(Self { raw: builder.build(backend)?, _items: PhantomData })
     }
 
     /// Gets a place and fills it with what `make` returns, waiting as
@@ -90,10 +87,7 @@ impl<T, B: Backend> Pool<T, B> {
     }
 
     fn fill(&self, loan: Loan, make: impl FnOnce() -> T) -> Item<'_, T, B> {
-        let place = Place {
-            pool: &self.raw,
-            loan,
-        };
+        let place = Place { pool: &self.raw, loan };
         let value = make();
         let ptr = place.loan.ptr.cast::<T>();
         // SAFETY: a loan is the exclusive use of an item, whose layout is `T`'s.

@@ -133,9 +133,7 @@ impl<E> Waiter<E> {
             KICKED => News::Kicked,
             _ => {
                 // SAFETY: by invariant 3 the outcome is ours alone once the word is DONE.
-                let outcome = self
-                    .outcome
-                    .with_mut(|outcome| unsafe { (*outcome).take() });
+                let outcome = self.outcome.with_mut(|outcome| unsafe { (*outcome).take() });
                 News::Done(outcome.expect("an outcome is taken once"))
             }
         }
@@ -151,6 +149,8 @@ pub(crate) struct Queue<E> {
     kicked: usize,
     /// How often anybody took an item past a waiting head.
     overtakes: u64,
+    /// The most that any waiter was overtaken.
+    most_overtaken: u64,
 }
 
 // SAFETY: the queue lives under the pool's lock, and the nodes it points to are reached
@@ -160,13 +160,7 @@ unsafe impl<E: Send> Send for Queue<E> {}
 impl<E> Queue<E> {
     /// Nobody waits.
     pub(crate) const fn new() -> Self {
-        Self {
-            head: None,
-            tail: None,
-            len: 0,
-            kicked: 0,
-            overtakes: 0,
-        }
+        Self { head: None, tail: None, len: 0, kicked: 0, overtakes: 0, most_overtaken: 0 }
     }
 
     fn shared<R>(&self, node: NonNull<Waiter<E>>, f: impl FnOnce(&Shared<E>) -> R) -> R {
@@ -177,11 +171,7 @@ impl<E> Queue<E> {
         node.shared.with(|shared| f(unsafe { &*shared }))
     }
 
-    fn shared_mut<R>(
-        &mut self,
-        node: NonNull<Waiter<E>>,
-        f: impl FnOnce(&mut Shared<E>) -> R,
-    ) -> R {
+    fn shared_mut<R>(&mut self, node: NonNull<Waiter<E>>, f: impl FnOnce(&mut Shared<E>) -> R) -> R {
         // SAFETY: as in `shared`.
         let node = unsafe { node.as_ref() };
         // SAFETY: as in `shared`; exclusive, as the borrow of the queue is.
@@ -205,8 +195,7 @@ impl<E> Queue<E> {
 
     /// When the oldest waiter came; [`NEVER`] where nobody waits.
     pub(crate) fn oldest(&self) -> u64 {
-        self.head
-            .map_or(NEVER, |head| self.shared(head, |shared| shared.asked_at))
+        self.head.map_or(NEVER, |head| self.shared(head, |shared| shared.asked_at))
     }
 
     /// Whether the node is linked.
@@ -241,17 +230,24 @@ impl<E> Queue<E> {
     pub(crate) fn may_pass(&self, asked_at: u64, bypass: u32) -> bool {
         self.head.is_none_or(|head| {
             self.shared(head, |head| {
-                asked_at < head.asked_at
-                    || self.overtakes - head.overtakes_before < u64::from(bypass)
+                asked_at < head.asked_at || self.overtakes - head.overtakes_before < u64::from(bypass)
             })
         })
     }
 
     /// Notes that somebody who came at `asked_at` took an item.
     pub(crate) fn note_pass(&mut self, asked_at: u64) {
-        if self.oldest() < asked_at {
+        let Some(head) = self.head else { return };
+        let (came, before) = self.shared(head, |head| (head.asked_at, head.overtakes_before));
+        if came < asked_at {
             self.overtakes += 1;
+            self.most_overtaken = self.most_overtaken.max(self.overtakes - before);
         }
+    }
+
+    /// The most that any waiter was overtaken.
+    pub(crate) const fn most_overtaken(&self) -> u64 {
+        self.most_overtaken
     }
 
     /// Links a waiter, which [has to wait](Self::has_to_wait), in its place by age.
@@ -292,12 +288,7 @@ impl<E> Queue<E> {
             debug_assert!(shared.linked);
             shared.linked = false;
             let kicked = std::mem::take(&mut shared.kicked);
-            (
-                shared.prev.take(),
-                shared.next.take(),
-                kicked,
-                shared.waker.take(),
-            )
+            (shared.prev.take(), shared.next.take(), kicked, shared.waker.take())
         });
         match prev {
             Some(prev) => self.shared_mut(prev, |prev| prev.next = next),
@@ -316,17 +307,12 @@ impl<E> Queue<E> {
     /// to be dropped outside the lock.
     pub(crate) fn cancel(&mut self, node: Pin<&Waiter<E>>) -> Option<Waker> {
         self.calm(node);
-        if self.is_linked(node) {
-            self.unlink(node_of(node))
-        } else {
-            None
-        }
+        if self.is_linked(node) { self.unlink(node_of(node)) } else { None }
     }
 
     /// Takes the kick back from a waiter that is looking now, by its own call.
     pub(crate) fn calm(&mut self, node: Pin<&Waiter<E>>) {
-        let was_kicked =
-            self.shared_mut(node_of(node), |shared| std::mem::take(&mut shared.kicked));
+        let was_kicked = self.shared_mut(node_of(node), |shared| std::mem::take(&mut shared.kicked));
         if was_kicked {
             self.kicked -= 1;
             // Relaxed: its reader is this thread.
@@ -365,8 +351,7 @@ impl<E> Queue<E> {
         // before it sees DONE or has the lock, which we hold.
         let node = unsafe { node.as_ref() };
         // SAFETY: by invariant 3 the outcome is ours until the word is DONE.
-        node.outcome
-            .with_mut(|slot| unsafe { *slot = Some(outcome) });
+        node.outcome.with_mut(|slot| unsafe { *slot = Some(outcome) });
         // Release: pairs with the Acquire in `Waiter::look`, publishes the outcome. The
         // node is not touched after this (invariant 4).
         node.word.store(DONE, Release);

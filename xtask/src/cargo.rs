@@ -40,9 +40,7 @@ pub(crate) fn has(subcommand: &str) -> anyhow::Result<bool> {
 /// flags that the environment already has. Apart, because each artifact that
 /// both kinds of build give the same name would evict the other's.
 pub(crate) fn with_loom(command: &mut Command) -> &mut Command {
-    add_flags(command, "RUSTFLAGS", &["--cfg", "loom"])
-        .arg("--target-dir")
-        .arg(loom_target_dir())
+    add_flags(command, "RUSTFLAGS", &["--cfg", "loom"]).arg("--target-dir").arg(loom_target_dir())
 }
 
 /// The command with rustdoc's warnings as errors.
@@ -52,10 +50,8 @@ pub(crate) fn with_strict_rustdoc(command: &mut Command) -> &mut Command {
 
 /// Where everything built with `--cfg loom` is kept.
 pub(crate) fn loom_target_dir() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-        PathBuf::from,
-    );
+    let target = env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), PathBuf::from);
     target.join("loom")
 }
 
@@ -102,10 +98,7 @@ mod tests {
 
     #[test]
     fn flags_go_after_those_already_there() {
-        assert_eq!(
-            appended("".into(), " ", &["--cfg", "loom"]),
-            OsString::from("--cfg loom")
-        );
+        assert_eq!(appended("".into(), " ", &["--cfg", "loom"]), OsString::from("--cfg loom"));
         assert_eq!(
             appended("-C\x1fopt-level=1".into(), "\x1f", &["--cfg", "loom"]),
             OsString::from("-C\x1fopt-level=1\x1f--cfg\x1floom")

@@ -27,11 +27,7 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
     let files = Files::create()?;
     let log = File::create(&files.log)?;
     // From an absolute path: cargo runs tests in their package's folder.
-    command
-        .env("LOOM_REPORT", &files.report)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
+    command.env("LOOM_REPORT", &files.report).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
 
     let mut models = Models::open(&files.report)?;
     let started = Instant::now();
@@ -91,10 +87,8 @@ impl Files {
         let dir = std::path::absolute(loom_target_dir())?;
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let id = process::id();
-        let files = Files {
-            report: dir.join(format!("models-{id}.tsv")),
-            log: dir.join(format!("models-{id}.log")),
-        };
+        let files =
+            Files { report: dir.join(format!("models-{id}.tsv")), log: dir.join(format!("models-{id}.log")) };
         File::create(&files.report)?;
         Ok(files)
     }
@@ -118,12 +112,7 @@ struct Models {
 
 impl Models {
     fn open(report: &Path) -> io::Result<Self> {
-        Ok(Models {
-            report: File::open(report)?,
-            unread: Vec::new(),
-            tally: Tally::default(),
-            refused: 0,
-        })
+        Ok(Models { report: File::open(report)?, unread: Vec::new(), tally: Tally::default(), refused: 0 })
     }
 
     /// Shows each model as it ends, until the child does.

@@ -38,22 +38,12 @@ impl Model {
         let verdict = field("verdict")?;
 
         ensure!(!name.is_empty(), "no name");
-        ensure!(
-            kind == "exhaustive" || kind.starts_with("bounded: "),
-            "unknown kind {kind:?}"
-        );
-        ensure!(
-            verdict == "holds" || verdict.starts_with("caught: "),
-            "unknown verdict {verdict:?}"
-        );
+        ensure!(kind == "exhaustive" || kind.starts_with("bounded: "), "unknown kind {kind:?}");
+        ensure!(verdict == "holds" || verdict.starts_with("caught: "), "unknown verdict {verdict:?}");
         Ok(Model {
             name: name.to_owned(),
-            executions: executions
-                .parse()
-                .with_context(|| format!("executions {executions:?}"))?,
-            seconds: seconds
-                .parse()
-                .with_context(|| format!("seconds {seconds:?}"))?,
+            executions: executions.parse().with_context(|| format!("executions {executions:?}"))?,
+            seconds: seconds.parse().with_context(|| format!("seconds {seconds:?}"))?,
             kind: kind.to_owned(),
             verdict: verdict.to_owned(),
         })
@@ -68,10 +58,7 @@ impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = format!("{:.2}", self.seconds);
         let executions = grouped(self.executions);
-        row(
-            f,
-            [&self.name, &executions, &seconds, &self.kind, &self.verdict],
-        )
+        row(f, [&self.name, &executions, &seconds, &self.kind, &self.verdict])
     }
 }
 
@@ -86,14 +73,8 @@ impl fmt::Display for Heading {
 
 /// The widths are fixed because rows are shown as they arrive. A longer field
 /// pushes the rest of its own row only.
-fn row(
-    f: &mut fmt::Formatter<'_>,
-    [name, executions, seconds, kind, verdict]: [&str; 5],
-) -> fmt::Result {
-    write!(
-        f,
-        "{name:<44} {executions:>13} {seconds:>9}  {kind:<24}  {verdict}"
-    )
+fn row(f: &mut fmt::Formatter<'_>, [name, executions, seconds, kind, verdict]: [&str; 5]) -> fmt::Result {
+    write!(f, "{name:<44} {executions:>13} {seconds:>9}  {kind:<24}  {verdict}")
 }
 
 /// The models of one run, counted.
@@ -170,10 +151,7 @@ mod tests {
                 verdict: "holds".into(),
             }
         );
-        assert_eq!(
-            refused("put_races_cancel\t9021\t1.25\texhaustive"),
-            "no verdict"
-        );
+        assert_eq!(refused("put_races_cancel\t9021\t1.25\texhaustive"), "no verdict");
         assert_eq!(refused(""), "no executions");
         assert_eq!(refused("\t1\t1\texhaustive\tholds"), "no name");
     }
@@ -186,18 +164,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        assert_eq!(
-            refused("m\t1\t1\tpartial\tholds"),
-            "unknown kind \"partial\""
-        );
-        assert_eq!(
-            refused("m\t1\t1\tbounded\tholds"),
-            "unknown kind \"bounded\""
-        );
-        assert_eq!(
-            refused("m\t1\t1\texhaustive\tfails"),
-            "unknown verdict \"fails\""
-        );
+        assert_eq!(refused("m\t1\t1\tpartial\tholds"), "unknown kind \"partial\"");
+        assert_eq!(refused("m\t1\t1\tbounded\tholds"), "unknown kind \"bounded\"");
+        assert_eq!(refused("m\t1\t1\texhaustive\tfails"), "unknown verdict \"fails\"");
         assert!(refused("m\t-1\t1\texhaustive\tholds").starts_with("executions \"-1\""));
         assert!(refused("m\t1\tlong\texhaustive\tholds").starts_with("seconds \"long\""));
     }
@@ -227,10 +196,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&model("a\t1000\t0.5\texhaustive\tholds"));
         tally.add(&model("b\t1\t0.5\tbounded: 2 preemptions\tholds"));
-        assert_eq!(
-            tally.total(Duration::from_millis(2_340)),
-            "2 models, 1,001 executions, 2.3 s, 1 bounded"
-        );
+        assert_eq!(tally.total(Duration::from_millis(2_340)), "2 models, 1,001 executions, 2.3 s, 1 bounded");
     }
 
     #[test]

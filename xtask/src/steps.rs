@@ -43,11 +43,7 @@ impl Steps {
             Err(_) => Outcome::Failed,
         };
         println!("== {name}: {outcome}, {:.1} s\n", time.as_secs_f64());
-        self.done.push(Step {
-            name,
-            time,
-            outcome,
-        });
+        self.done.push(Step { name, time, outcome });
         result.with_context(|| format!("{name} failed"))
     }
 
@@ -55,11 +51,7 @@ impl Steps {
     pub(crate) fn skip(&mut self, name: &'static str, why: String) {
         let outcome = Outcome::Skipped(why);
         println!("== {name}\n{outcome}\n");
-        self.done.push(Step {
-            name,
-            time: Duration::ZERO,
-            outcome,
-        });
+        self.done.push(Step { name, time: Duration::ZERO, outcome });
     }
 }
 
@@ -113,18 +105,10 @@ mod tests {
 
     #[test]
     fn the_table_has_a_row_for_each_step_and_a_last_line() {
-        let step = |name, millis, outcome| Step {
-            name,
-            time: Duration::from_millis(millis),
-            outcome,
-        };
+        let step = |name, millis, outcome| Step { name, time: Duration::from_millis(millis), outcome };
         let steps = Steps {
             done: vec![
-                step(
-                    "format",
-                    0,
-                    Outcome::Skipped("rustfmt is not installed".into()),
-                ),
+                step("format", 0, Outcome::Skipped("rustfmt is not installed".into())),
                 step("tests", 12_340, Outcome::Ok),
             ],
         };

@@ -19,21 +19,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn each(steps: &mut Steps) -> anyhow::Result<()> {
     if cargo::has("fmt")? {
-        steps.run("format", || {
-            cargo::run(cargo().args(["fmt", "--all", "--check"]))
-        })?;
+        steps.run("format", || cargo::run(cargo().args(["fmt", "--all", "--check"])))?;
     } else {
         steps.skip("format", "rustfmt is not installed".into());
     }
 
     if cargo::has("clippy")? {
-        steps.run("clippy", || {
-            cargo::run(cargo().args(CLIPPY).args(["--", "-D", "warnings"]))
-        })?;
+        steps.run("clippy", || cargo::run(cargo().args(CLIPPY).args(["--", "-D", "warnings"])))?;
         steps.run("clippy, loom", || {
-            cargo::run(
-                with_loom(cargo().args(CLIPPY).arg("--release")).args(["--", "-D", "warnings"]),
-            )
+            cargo::run(with_loom(cargo().args(CLIPPY).arg("--release")).args(["--", "-D", "warnings"]))
         })?;
     } else {
         steps.skip("clippy", "clippy is not installed".into());
@@ -43,20 +37,12 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
     // `--tests` has the libraries, the binaries and the integration tests.
     // Examples are only built unless they are named, and doc tests run only
     // with everything or alone.
-    steps.run("tests", || {
-        cargo::run(cargo().args(["test", "--workspace", "--tests", "--examples"]))
-    })?;
-    steps.run("doc tests", || {
-        cargo::run(cargo().args(["test", "--workspace", "--doc"]))
-    })?;
+    steps.run("tests", || cargo::run(cargo().args(["test", "--workspace", "--tests", "--examples"])))?;
+    steps.run("doc tests", || cargo::run(cargo().args(["test", "--workspace", "--doc"])))?;
 
     steps.run("loom models", || loom::run(None))?;
 
     steps.run("documentation", || {
-        cargo::run(with_strict_rustdoc(cargo().args([
-            "doc",
-            "--workspace",
-            "--no-deps",
-        ])))
+        cargo::run(with_strict_rustdoc(cargo().args(["doc", "--workspace", "--no-deps"])))
     })
 }

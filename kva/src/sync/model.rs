@@ -86,10 +86,7 @@ impl Default for LeakCheck {
 
 /// Calls `poll` until it is ready; see the real one. loom wakes a waiter once for
 /// no reason, in one branch of two: with a deadline, that is when it passes.
-pub fn block_on_until<T>(
-    deadline: Option<Instant>,
-    mut poll: impl FnMut(&Waker) -> Poll<T>,
-) -> Option<T> {
+pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
     let mut slept = false;
     loom::future::block_on(poll_fn(|context| {
         if let Poll::Ready(value) = poll(context.waker()) {

@@ -1,10 +1,6 @@
 //! The shim over `parking_lot` and `std`.
 
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this is the shim"
-)]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the shim")]
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -156,10 +152,7 @@ thread_local! {
 
 /// Calls `poll` until it is ready, sleeping in between until the waker it was
 /// given is woken; `None` once `deadline` has passed and `poll` is still pending.
-pub fn block_on_until<T>(
-    deadline: Option<Instant>,
-    mut poll: impl FnMut(&Waker) -> Poll<T>,
-) -> Option<T> {
+pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
     // A thread whose locals are gone already can still wait, for one allocation.
     let waker = WAKER
         .try_with(Waker::clone)

@@ -15,8 +15,7 @@ pub(super) fn shape_of(arena: &Arena, page: Layout) -> Shape {
     let quanta = |bytes: usize| u32::try_from(bytes.div_ceil(quantum)).ok();
     let len = quanta(page.size()).unwrap_or(u32::MAX);
     let align = quanta(page.align()).unwrap_or(1 << 31);
-    Shape::aligned(len, align)
-        .expect("a layout's alignment is a power of two, and a page is not empty")
+    Shape::aligned(len, align).expect("a layout's alignment is a power of two, and a page is not empty")
 }
 
 /// Where a span's memory starts.
@@ -24,9 +23,7 @@ pub(super) fn shape_of(arena: &Arena, page: Layout) -> Shape {
 /// # Panics
 /// If the arena is one of numbers, which cannot be a pool's back-end.
 pub(super) fn base_of(arena: &Arena, span: Span) -> NonNull<u8> {
-    arena
-        .ptr(span)
-        .expect("an arena of numbers has no memory to pool")
+    arena.ptr(span).expect("an arena of numbers has no memory to pool")
 }
 
 impl Backend for Arena {

@@ -91,11 +91,7 @@ impl<A: PageAllocator> Backend for Classic<A> {
         self.0.granule()
     }
 
-    fn ask(
-        &self,
-        page: Layout,
-        grow: Grow<ClassicPage, A::Error>,
-    ) -> Answer<ClassicPage, A::Error> {
+    fn ask(&self, page: Layout, grow: Grow<ClassicPage, A::Error>) -> Answer<ClassicPage, A::Error> {
         // Once asleep it cannot be withdrawn, so it commits before.
         match grow.commit() {
             Err(_withdrawn) => Answer::Withdrawn,
@@ -151,22 +147,11 @@ impl PageAllocator for ArenaPages {
 
     fn free(&self, base: NonNull<u8>, _: Layout) {
         let freed = self.0.span_at(base).map(|span| self.0.free(span));
-        debug_assert_eq!(
-            freed,
-            Ok(Ok(())),
-            "a pool gives back what it was given, once"
-        );
+        debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
     }
 
     fn free_to(&self, base: NonNull<u8>, _: Layout, claim: Claim<'_>) {
-        let freed = self
-            .0
-            .span_at(base)
-            .map(|span| self.0.free_to(claim, span).map(drop));
-        debug_assert_eq!(
-            freed,
-            Ok(Ok(())),
-            "a pool gives back what it was given, once"
-        );
+        let freed = self.0.span_at(base).map(|span| self.0.free_to(claim, span).map(drop));
+        debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
     }
 }

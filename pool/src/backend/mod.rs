@@ -45,11 +45,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The token is answered at once, or kept and ended later, by any thread. It must
     /// not be ended inside this call other than by the answer: its owner is waiting for
     /// that, not for the token.
-    fn ask(
-        &self,
-        page: Layout,
-        grow: Grow<Self::Page, Self::Error>,
-    ) -> Answer<Self::Page, Self::Error>;
+    fn ask(&self, page: Layout, grow: Grow<Self::Page, Self::Error>) -> Answer<Self::Page, Self::Error>;
 
     /// A page if there is one right now, without sleeping; `None`: scarce.
     ///

@@ -1,0 +1,79 @@
+//! A pool is closed or dropped while somebody waits and a grow is pending: the waiter is
+//! told, and the page that comes too late goes back (P5).
+
+use kva::sync::Arc;
+use kva::sync::thread::spawn;
+use kva::{AllocError, Arena};
+use loom_tests::backends::Manual;
+use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
+use loom_tests::run::{known_bad, model};
+use loom_tests::world::{arena, assert_arena_whole, pages, put};
+use pool::{Backend, GetError};
+
+/// Closed while the back-end delivers.
+fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
+    let arena = arena(1, 0);
+    let manual = Manual::new(arena.clone());
+    let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || pool.get().map(|item| put(&pool, item)))
+    };
+    let deliverer = spawn(move || deliver(&manual));
+    pool.close();
+    let end = getter.join().unwrap();
+    assert!(matches!(end, Ok(()) | Err(GetError::Closed)), "{end:?}");
+    deliverer.join().unwrap();
+    assert_eq!(pool.get(), Err(GetError::Closed));
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn while_a_page_is_delivered() {
+    model("close/against_delivery", || {
+        against_delivery(|manual| {
+            manual.deliver();
+        });
+    });
+}
+
+#[test]
+fn while_a_page_is_taken_for_nobody() {
+    known_bad("close/taken_before_commit", "rest: a span was lost", || {
+        against_delivery(deliver_taking_first)
+    });
+}
+
+/// Closed, and dropped by whoever is last, while an item is put and somebody waits for it.
+fn against_put<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
+    let arena = arena(1, 0);
+    let pool = Arc::new(pages(1).bypass(0).build(backend(arena.clone())).unwrap());
+    let item = pool.try_get().unwrap();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || pool.get().map(|item| put(&pool, item)))
+    };
+    let putter = {
+        let pool = pool.clone();
+        // As a number: a pointer is not sent.
+        let item = item.expose_provenance();
+        spawn(move || put(&pool, std::ptr::NonNull::with_exposed_provenance(item)))
+    };
+    pool.close();
+    drop(pool);
+    let end = getter.join().unwrap();
+    assert!(matches!(end, Ok(()) | Err(GetError::Closed)), "{end:?}");
+    putter.join().unwrap();
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn while_an_item_is_put() {
+    model("close/against_put", || against_put(|arena| arena));
+}
+
+#[test]
+fn and_its_pages_are_not_given_back() {
+    known_bad("close/releases_nothing", "rest: a span was lost", || against_put(ReleasesNothing));
+}
