@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
 use kva::GrowId;
 use kva::sync::thread::Thread;
 
@@ -19,8 +20,33 @@ pub(crate) struct Pending {
     pub(crate) id: GrowId,
     /// Who is asleep in it, where the back-end sleeps on its caller's thread.
     pub(crate) asleep: Option<Asleep>,
-    /// Where the page starts that was released for this grow, by option 3's rule.
-    pub(crate) heir_of: Option<usize>,
+    /// How many pages were released for this grow, by option 3's rule: one where claims
+    /// are understood.
+    pub(crate) released: u64,
+    /// Where the last of them start.
+    heir_of: ArrayVec<usize, REMEMBERED>,
+}
+
+/// Without claims a getter may have several pages released for it before it wakes. This
+/// many are remembered, to tell whether the one it comes back with is one of them.
+const REMEMBERED: usize = 4;
+
+impl Pending {
+    /// A page that starts at `base` is released for this grow.
+    pub(crate) fn release(&mut self, base: usize) {
+        self.released += 1;
+        if self.heir_of.is_full() {
+            self.heir_of.remove(0);
+        }
+        self.heir_of.push(base);
+    }
+
+    /// How many of the pages that were released for it did not reach it, if it comes back
+    /// with the one that starts at `base`.
+    pub(crate) fn stolen(&self, base: Option<usize>) -> u64 {
+        let reached = base.is_some_and(|base| self.heir_of.contains(&base));
+        self.released - u64::from(reached)
+    }
 }
 
 /// The grows a pool has pending, oldest first.
@@ -53,7 +79,7 @@ impl Grows {
     /// Begins a grow.
     pub(crate) fn begin(&mut self, id: GrowId, asleep: Option<Asleep>) {
         self.asleep += usize::from(asleep.is_some());
-        self.pending.push(Pending { id, asleep, heir_of: None });
+        self.pending.push(Pending { id, asleep, released: 0, heir_of: ArrayVec::new() });
     }
 
     /// Ends a grow; its slot may begin another.
@@ -75,8 +101,11 @@ impl Grows {
         self.pending.iter()
     }
 
-    /// The oldest grow whose getter is asleep and was not released a page yet.
-    pub(crate) fn next_heir(&mut self) -> Option<&mut Pending> {
-        self.pending.iter_mut().find(|pending| pending.asleep.is_some() && pending.heir_of.is_none())
+    /// The grow that a page should be released for: the oldest whose getter is asleep and
+    /// had none. Without claims that page may have been stolen, so that all having had one
+    /// means no more than that it is the turn of those who had fewest.
+    pub(crate) fn next_heir(&mut self, claims: bool) -> Option<&mut Pending> {
+        let asleep = self.pending.iter_mut().filter(|pending| pending.asleep.is_some());
+        asleep.min_by_key(|pending| pending.released).filter(|pending| pending.released == 0 || !claims)
     }
 }

@@ -209,9 +209,7 @@ impl<B: Backend> State<B> {
     ) -> Result<(), GetError<B::Error>> {
         let pending = self.grows.end(id);
         let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
-        if pending.heir_of.is_some() && pending.heir_of != came_back {
-            self.counts.stolen += 1;
-        }
+        self.counts.stolen += pending.stolen(came_back);
         match end {
             Ok((page, base)) => {
                 self.arrive(page, base, todo);
@@ -272,11 +270,11 @@ impl<B: Backend> State<B> {
         // Option 3: the only way to a getter asleep inside its back-end is a page. Where a
         // thief could take it, it is for those only whom nothing else reaches.
         if B::SLEEPS
-            && let Some(heir) = self.grows.next_heir()
+            && let Some(heir) = self.grows.next_heir(B::CLAIMS)
             && let Some(asleep) = &heir.asleep
             && (head == NEVER || (B::CLAIMS && asleep.asked_at < head))
         {
-            heir.heir_of = Some(self.pages.base(page).addr().get());
+            heir.release(self.pages.base(page).addr().get());
             let id = heir.id;
             self.counts.released_to_heirs += 1;
             self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());

@@ -127,13 +127,17 @@ pub(crate) fn describe<B: Backend>(
     let mut lines = Vec::new();
     state.queue.each(|thread, since| lines.push(format!("{} waits {why}", person(thread, since))));
     for grow in state.grows.iter() {
-        match (&grow.asleep, grow.heir_of) {
-            (Some(asleep), heir) => {
-                let claim = if heir.is_some() { ", a page was released for it" } else { "" };
+        match &grow.asleep {
+            Some(asleep) => {
+                let claim = match grow.released {
+                    0 => String::new(),
+                    1 => ", a page was released for it".to_owned(),
+                    pages => format!(", {pages} pages were released for it"),
+                };
                 let who = person(&asleep.thread, asleep.since);
                 lines.push(format!("{who} is asleep inside the back-end{claim}"));
             }
-            (None, _) => lines.push(format!("{:?} is pending at the back-end", grow.id)),
+            None => lines.push(format!("{:?} is pending at the back-end", grow.id)),
         }
     }
     for line in lines {

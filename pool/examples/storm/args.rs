@@ -65,9 +65,7 @@ impl Args {
         if bytes.last().is_some_and(|&last| last != separator) {
             bytes.push(separator);
         }
-        let ends = (0..bytes.len())
-            .filter(|&at| bytes[at] == separator)
-            .collect();
+        let ends = (0..bytes.len()).filter(|&at| bytes[at] == separator).collect();
         Self { bytes, ends }
     }
 
@@ -80,10 +78,7 @@ impl Args {
             list(&directory, &mut names, &mut directories)
                 .with_context(|| format!("cannot read the directory {}", directory.display()))?;
         }
-        let mut names: Vec<_> = names
-            .into_iter()
-            .map(|name| name.into_os_string().into_vec())
-            .collect();
+        let mut names: Vec<_> = names.into_iter().map(|name| name.into_os_string().into_vec()).collect();
         names.sort_unstable();
 
         let mut args = Self::default();
@@ -109,11 +104,7 @@ impl Args {
 }
 
 /// Sorts a directory's entries into files and further directories.
-fn list(
-    directory: &Path,
-    files: &mut Vec<PathBuf>,
-    directories: &mut Vec<PathBuf>,
-) -> io::Result<()> {
+fn list(directory: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         // Removed since its parent was read.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -143,11 +134,7 @@ impl<'a> Launches<'a> {
     pub(crate) fn new(args: &'a Args, max_args: NonZeroUsize, limit: Option<usize>) -> Self {
         let max_args = max_args.get();
         let len = args.len().div_ceil(max_args);
-        Self {
-            args,
-            max_args,
-            len: len.min(limit.unwrap_or(len)),
-        }
+        Self { args, max_args, len: len.min(limit.unwrap_or(len)) }
     }
 
     /// How many launches there are. No arguments, no launches.

@@ -89,11 +89,7 @@ impl Layout {
 }
 
 /// Bytes that a launch takes in an item that is aligned for pointers.
-pub(crate) fn size<'a>(
-    program: &CStr,
-    args: impl Iterator<Item = &'a [u8]>,
-    env: &Environment,
-) -> usize {
+pub(crate) fn size<'a>(program: &CStr, args: impl Iterator<Item = &'a [u8]>, env: &Environment) -> usize {
     Layout::of(program, args, env).size()
 }
 
@@ -109,10 +105,7 @@ pub(crate) struct DoesNotFit {
 impl fmt::Display for DoesNotFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { needed, item } = self;
-        write!(
-            f,
-            "the launch takes {needed} bytes, the item has only {item}"
-        )
+        write!(f, "the launch takes {needed} bytes, the item has only {item}")
     }
 }
 
@@ -142,10 +135,7 @@ impl<'item> ExecBlock<'item> {
     ) -> Result<Self, DoesNotFit> {
         let layout = Layout::of(program, arguments.clone(), env);
         let pad = item.as_ptr().align_offset(align_of::<*mut c_char>());
-        let misfit = DoesNotFit {
-            needed: pad.saturating_add(layout.size()),
-            item: item.len(),
-        };
+        let misfit = DoesNotFit { needed: pad.saturating_add(layout.size()), item: item.len() };
         if misfit.needed > misfit.item {
             return Err(misfit);
         }
@@ -165,12 +155,7 @@ impl<'item> ExecBlock<'item> {
         strings.place_all(others, arguments).ok_or(misfit)?;
         strings.place_all(envp, env.entries()).ok_or(misfit)?;
 
-        Ok(Self {
-            program,
-            argv: argv.as_ptr().cast(),
-            envp: envp.as_ptr().cast(),
-            item: PhantomData,
-        })
+        Ok(Self { program, argv: argv.as_ptr().cast(), envp: envp.as_ptr().cast(), item: PhantomData })
     }
 
     /// `argv[0]`.
@@ -229,10 +214,7 @@ mod tests {
     const ARGS: [&[u8]; 4] = [b"one", b"", b"two words", b"\xff\xfe"];
 
     fn environment() -> Environment {
-        Environment {
-            bytes: b"HOME=/root\0EMPTY=\0".to_vec(),
-            entries: 2,
-        }
+        Environment { bytes: b"HOME=/root\0EMPTY=\0".to_vec(), entries: 2 }
     }
 
     /// Words, so that the item is aligned for pointers.
@@ -267,10 +249,7 @@ mod tests {
         let mut argv = read(block.argv());
         assert_eq!(argv.remove(0), b"prog");
         assert_eq!(argv, ARGS);
-        assert_eq!(
-            read(block.envp()),
-            [b"HOME=/root".as_slice(), b"EMPTY=".as_slice()]
-        );
+        assert_eq!(read(block.envp()), [b"HOME=/root".as_slice(), b"EMPTY=".as_slice()]);
     }
 
     #[test]
@@ -301,10 +280,7 @@ mod tests {
 
         let item = &mut bytes_of(&mut words)[..needed - 1];
         let misfit = ExecBlock::build(item, c"prog", ARGS.into_iter(), &env).unwrap_err();
-        let expected = DoesNotFit {
-            needed,
-            item: needed - 1,
-        };
+        let expected = DoesNotFit { needed, item: needed - 1 };
         assert_eq!(misfit, expected);
     }
 

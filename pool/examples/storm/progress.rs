@@ -94,13 +94,11 @@ impl Drop for Progress {
 impl Lines {
     fn start(bar: ProgressBar) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let thread = thread::Builder::new()
-            .name("progress".into())
-            .spawn(move || {
-                while stopped.recv_timeout(BETWEEN_LINES) == Err(RecvTimeoutError::Timeout) {
-                    print(&line(&bar));
-                }
-            })?;
+        let thread = thread::Builder::new().name("progress".into()).spawn(move || {
+            while stopped.recv_timeout(BETWEEN_LINES) == Err(RecvTimeoutError::Timeout) {
+                print(&line(&bar));
+            }
+        })?;
         Ok(Self { stop, thread })
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Row {
     pub(crate) stuck: u64,
     /// Pages that were given back for a getter and went to somebody else.
     pub(crate) stolen: u64,
-    /// Times the pool was left with fewer pages than its low water mark.
+    /// Pages that the pool was short of its low water mark at the end.
     pub(crate) below_low_water: u64,
     /// Launches a second.
     pub(crate) launches_per_s: f64,
@@ -78,11 +78,7 @@ pub(crate) fn rate(done: u64, elapsed: Duration) -> f64 {
         reason = "nobody launches 2^53 programs, nor waits for a table of them"
     )]
     let done = done as f64;
-    if elapsed.is_zero() {
-        0.0
-    } else {
-        done / elapsed.as_secs_f64()
-    }
+    if elapsed.is_zero() { 0.0 } else { done / elapsed.as_secs_f64() }
 }
 
 /// The table, a row a protocol, without colours.
@@ -155,15 +151,8 @@ fn tally(states: &[String]) -> String {
     for state in states {
         *counts.entry(state).or_default() += 1;
     }
-    let counts: Vec<_> = counts
-        .iter()
-        .map(|(state, count)| format!("{count} × {state}"))
-        .collect();
-    if counts.is_empty() {
-        "-".to_owned()
-    } else {
-        counts.join(", ")
-    }
+    let counts: Vec<_> = counts.iter().map(|(state, count)| format!("{count} × {state}")).collect();
+    if counts.is_empty() { "-".to_owned() } else { counts.join(", ") }
 }
 
 /// Writes the rows as a JSON array, all of it or nothing: an older file of that
@@ -175,8 +164,7 @@ fn tally(states: &[String]) -> String {
 pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(rows).context("cannot make JSON of the results")?;
     json.push(b'\n');
-    write_whole(path, &json)
-        .with_context(|| format!("cannot write the results to {}", path.display()))
+    write_whole(path, &json).with_context(|| format!("cannot write the results to {}", path.display()))
 }
 
 /// Writes a file beside `path` and moves it there when it is on the disk.
@@ -226,11 +214,7 @@ mod tests {
             stolen: 17,
             below_low_water: 3,
             launches_per_s: 1234.5,
-            wait_us: WaitUs {
-                p50: 12,
-                p99: 3_400,
-                max: 1_200_000,
-            },
+            wait_us: WaitUs { p50: 12, p99: 3_400, max: 1_200_000 },
             failed: 0,
             stuck_in: stuck_in.iter().map(|&state| state.to_owned()).collect(),
         }

@@ -86,10 +86,7 @@ impl Spawner {
             return Err(error);
         }
         // From here on, dropping it frees both.
-        let mut spawner = Self {
-            actions,
-            attributes,
-        };
+        let mut spawner = Self { actions, attributes };
         spawner.set_up()?;
         Ok(spawner)
     }
@@ -99,13 +96,7 @@ impl Spawner {
         let null = c"/dev/null".as_ptr();
         // SAFETY: initialised (the invariant), and libc copies the path.
         check(unsafe {
-            libc::posix_spawn_file_actions_addopen(
-                actions,
-                libc::STDIN_FILENO,
-                null,
-                libc::O_RDONLY,
-                0,
-            )
+            libc::posix_spawn_file_actions_addopen(actions, libc::STDIN_FILENO, null, libc::O_RDONLY, 0)
         })?;
 
         let attributes = self.attributes.as_mut_ptr();
@@ -114,9 +105,7 @@ impl Spawner {
         check(unsafe { libc::posix_spawnattr_setsigmask(attributes, &raw const nothing_blocked) })?;
         let back_to_default = signals(&[libc::SIGPIPE])?;
         // SAFETY: as above.
-        check(unsafe {
-            libc::posix_spawnattr_setsigdefault(attributes, &raw const back_to_default)
-        })?;
+        check(unsafe { libc::posix_spawnattr_setsigdefault(attributes, &raw const back_to_default) })?;
         let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         // SAFETY: initialised (the invariant). The type of the flags is libc's
         // business: both are small on every platform.
@@ -195,11 +184,7 @@ pub(crate) fn resolve(program: &OsStr) -> Result<CString> {
     if let Some((candidate, error)) = refused {
         return Err(error).with_context(|| format!("cannot run {}", candidate.display()));
     }
-    bail!(
-        "there is no program {} in PATH ({})",
-        program.display(),
-        path.display()
-    )
+    bail!("there is no program {} in PATH ({})", program.display(), path.display())
 }
 
 /// Where libc searches when PATH is not set.
@@ -273,8 +258,8 @@ mod tests {
     fn launch(spawner: &Spawner, program: &CStr, args: &[&[u8]]) -> io::Result<ExitStatus> {
         let mut item = vec![MaybeUninit::uninit(); 256 * 1024];
         let env = Environment::capture();
-        let block = ExecBlock::build(&mut item, program, args.iter().copied(), &env)
-            .map_err(io::Error::other)?;
+        let block =
+            ExecBlock::build(&mut item, program, args.iter().copied(), &env).map_err(io::Error::other)?;
         let pid = spawner.spawn(&block)?;
         // The child has its own copy: what becomes of the item is none of its business.
         item.fill(MaybeUninit::new(0xff));
@@ -318,8 +303,7 @@ mod tests {
         let blocked = signals(&[libc::SIGTERM]).unwrap();
         // SAFETY: an initialised set; the old mask is not asked for. This is the
         // test's own thread.
-        let error =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, ptr::null_mut()) };
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, ptr::null_mut()) };
         check(error).unwrap();
         assert_eq!(shell(b"kill -TERM $$").signal(), Some(libc::SIGTERM));
     }

@@ -1,0 +1,292 @@
+//! The launchers, and who watches them.
+//!
+//! A launcher takes the next launch, gets an item, builds the argument block in it,
+//! starts the program from there, puts the item back and waits for the program. The
+//! watcher says that a launcher is stuck if it has been asleep for two seconds although
+//! items sat idle or were put all the while. When nothing has moved for that long the
+//! run is ended, by closing what the launchers sleep in.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use hdrhistogram::Histogram;
+use kva::sync::Mutex;
+use kva::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use pool::{Backend, GetError, RawPool};
+
+use crate::args::Launches;
+use crate::block::{Environment, ExecBlock};
+use crate::progress::Progress;
+use crate::run::ITEM;
+use crate::spawn::Spawner;
+
+/// Asleep for so long beside items, a launcher is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+/// Without a launch for so long, the run is over: long enough to find who is stuck.
+const OVER_AFTER: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// What there is to do.
+pub(crate) struct Work<'a> {
+    pub(crate) program: &'a CStr,
+    pub(crate) launches: Launches<'a>,
+    pub(crate) environment: &'a Environment,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// For each launcher that was ever stuck, the state it was in.
+    pub(crate) stuck_in: Vec<String>,
+    /// How long launchers waited for an item, in microseconds.
+    pub(crate) waits: Vec<Histogram<u64>>,
+    pub(crate) elapsed: Duration,
+    /// Pages the pool held when the last launch was done, or when it was ended.
+    pub(crate) pages_at_end: u32,
+}
+
+/// What the watcher knows of a launcher.
+#[derive(Default)]
+struct Launcher {
+    /// When its wait began, in milliseconds of the run, plus one; 0 while it does not wait.
+    waits_since: AtomicU64,
+    /// How many items had been put when its wait began.
+    puts_before: AtomicU64,
+}
+
+/// What launchers and watcher share.
+struct Shared {
+    start: Instant,
+    next: AtomicUsize,
+    done: AtomicU64,
+    failed: AtomicU64,
+    over: AtomicBool,
+    trouble: Mutex<Option<anyhow::Error>>,
+    launchers: Vec<Launcher>,
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Does all of the work with `parallel` launchers. `close` ends every wait.
+pub(crate) fn launch_all<B: Backend>(
+    work: &Work<'_>,
+    pool: &RawPool<B>,
+    parallel: usize,
+    close: impl Fn() + Sync,
+    progress: &Progress,
+) -> Result<Outcome>
+where
+    B::Error: std::fmt::Display,
+{
+    let spawner = Spawner::new().context("preparing to start programs")?;
+    let shared = Shared {
+        start: Instant::now(),
+        next: AtomicUsize::new(0),
+        done: AtomicU64::new(0),
+        failed: AtomicU64::new(0),
+        over: AtomicBool::new(false),
+        trouble: Mutex::new(None),
+        launchers: (0..parallel).map(|_| Launcher::default()).collect(),
+    };
+    let (waits, stuck_in, pages_at_end) = thread::scope(|scope| -> Result<_> {
+        let mut threads = Vec::new();
+        for number in 0..parallel {
+            let (shared, spawner) = (&shared, &spawner);
+            let body = move || launch_some(work, pool, shared, number, spawner);
+            let thread = thread::Builder::new().name(name(number)).spawn_scoped(scope, body);
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    shared.over.store(true, Relaxed);
+                    close();
+                    return Err(error).context("starting a launcher");
+                }
+            }
+        }
+        let busy = || threads.iter().any(|thread| !thread.is_finished());
+        let (stuck_in, pages) = watch(pool, &shared, busy, &close, progress);
+        let waits = threads.into_iter().map(|thread| match thread.join() {
+            Ok(waits) => waits,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        Ok((waits.collect(), stuck_in, pages))
+    })?;
+    if let Some(trouble) = shared.trouble.lock().take() {
+        return Err(trouble);
+    }
+    Ok(Outcome {
+        done: shared.done.load(Relaxed),
+        failed: shared.failed.load(Relaxed),
+        stuck_in,
+        waits,
+        elapsed: shared.start.elapsed(),
+        pages_at_end,
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("launcher {}", number + 1)
+}
+
+/// Looks at the launchers until none is left. Who was stuck and in what, and how many
+/// pages the pool held before anything was closed.
+fn watch<B: Backend>(
+    pool: &RawPool<B>,
+    shared: &Shared,
+    busy: impl Fn() -> bool,
+    close: &impl Fn(),
+    progress: &Progress,
+) -> (Vec<String>, u32) {
+    let mut stuck_in: Vec<Option<String>> = vec![None; shared.launchers.len()];
+    let (mut last_done, mut last_moved) = (0, Instant::now());
+    let mut pages = pool.stats().pages;
+    while busy() {
+        thread::sleep(BETWEEN_LOOKS);
+        let stats = pool.stats();
+        let now = shared.now();
+        let mut waiting = 0;
+        for (number, launcher) in shared.launchers.iter().enumerate() {
+            let since = launcher.waits_since.load(Relaxed);
+            if since == 0 {
+                continue;
+            }
+            waiting += 1;
+            let long = u128::from(now.saturating_sub(since - 1)) >= STUCK_AFTER.as_millis();
+            let beside_items = stats.idle > 0 || stats.puts > launcher.puts_before.load(Relaxed);
+            if long && beside_items && !shared.over.load(Relaxed) {
+                stuck_in[number].get_or_insert_with(|| state_of(pool, number));
+            }
+        }
+        let done = shared.done.load(Relaxed);
+        progress.tick(done);
+        progress.waiting(waiting);
+        if done != last_done {
+            (last_done, last_moved) = (done, Instant::now());
+        }
+        let stands_still = last_moved.elapsed() >= OVER_AFTER;
+        if !shared.over.load(Relaxed) {
+            pages = stats.pages;
+            if stands_still || shared.trouble.lock().is_some() {
+                progress.println(&format!("nothing moves: closing what {waiting} launchers sleep in"));
+                shared.over.store(true, Relaxed);
+                close();
+            }
+        }
+    }
+    if !shared.over.load(Relaxed) {
+        pages = pool.stats().pages;
+    }
+    (stuck_in.into_iter().flatten().collect(), pages)
+}
+
+/// What the pool says of a launcher that waits.
+fn state_of<B: Backend>(pool: &RawPool<B>, number: usize) -> String {
+    let description = format!("{pool:?}");
+    let line = description.lines().find(|line| line.contains(&format!("\"{}\"", name(number))));
+    match line.and_then(|line| line.split_once(" ms, ")) {
+        Some((_, state)) => state.to_owned(),
+        // It is in no queue of the pool's: a put served it, and it does not know.
+        None => "was served by a put, and sleeps on inside the back-end".to_owned(),
+    }
+}
+
+/// One launcher's life; how long it waited each time.
+fn launch_some<B: Backend>(
+    work: &Work<'_>,
+    pool: &RawPool<B>,
+    shared: &Shared,
+    number: usize,
+    spawner: &Spawner,
+) -> Histogram<u64>
+where
+    B::Error: std::fmt::Display,
+{
+    let mut waits = Histogram::new(3).expect("three digits are allowed");
+    let me = &shared.launchers[number];
+    while !shared.over.load(Relaxed) {
+        let launch = shared.next.fetch_add(1, Relaxed);
+        if launch >= work.launches.len() {
+            break;
+        }
+        me.puts_before.store(pool.stats().puts, Relaxed);
+        me.waits_since.store(shared.now() + 1, Relaxed);
+        let asked = Instant::now();
+        let item = pool.get();
+        let waited = asked.elapsed();
+        me.waits_since.store(0, Relaxed);
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        waits.record(micros).expect("the histogram grows as it must");
+        let item = match item {
+            Ok(item) if shared.over.load(Relaxed) => {
+                // It had been served, and noticed when the run was ended.
+                // SAFETY: nobody has used the item.
+                let put = unsafe { pool.put(item) };
+                if let Err(error) = put {
+                    report(shared, error.into());
+                }
+                break;
+            }
+            Ok(item) => item,
+            // What ended the run, if it was ended.
+            Err(_) if shared.over.load(Relaxed) => break,
+            Err(error) => {
+                report(shared, describe(&error));
+                break;
+            }
+        };
+        match launch_one(work, pool, item, launch, spawner) {
+            Ok(true) => {}
+            Ok(false) => {
+                shared.failed.fetch_add(1, Relaxed);
+            }
+            Err(error) => {
+                report(shared, error.context(format!("launch {}", launch + 1)));
+                break;
+            }
+        }
+        shared.done.fetch_add(1, Relaxed);
+    }
+    waits
+}
+
+fn describe<E: std::fmt::Display>(error: &GetError<E>) -> anyhow::Error {
+    anyhow!("getting an argument block: {error}")
+}
+
+/// The first trouble is the one that is told; it ends the run.
+fn report(shared: &Shared, error: anyhow::Error) {
+    shared.trouble.lock().get_or_insert(error);
+}
+
+/// Starts the program from `item`, puts the item back, and waits for the program; whether
+/// it exited with zero.
+fn launch_one<B: Backend>(
+    work: &Work<'_>,
+    pool: &RawPool<B>,
+    item: NonNull<u8>,
+    launch: usize,
+    spawner: &Spawner,
+) -> Result<bool> {
+    let spawned = {
+        let memory = NonNull::slice_from_raw_parts(item.cast::<MaybeUninit<u8>>(), ITEM);
+        // SAFETY: the item is ours alone and ITEM bytes long until it is put, below.
+        let memory = unsafe { &mut *memory.as_ptr() };
+        ExecBlock::build(memory, work.program, work.launches.get(launch), work.environment)
+            .map_err(anyhow::Error::from)
+            .and_then(|block| spawner.spawn(&block).context("starting the program"))
+    };
+    // The program has its own copy by now, as after exec.
+    // SAFETY: nothing refers to the item any more.
+    unsafe { pool.put(item) }.context("putting an argument block back")?;
+    let status = spawned?.wait().context("waiting for the program")?;
+    Ok(status.success())
+}
