@@ -234,7 +234,7 @@ impl Space {
     }
 
     /// Checks the invariants, in time proportional to the size.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     fn check(&self) {
         let mut at = 0;
         let (mut free, mut free_runs, mut after_free) = (0, 0, false);

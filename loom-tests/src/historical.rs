@@ -89,6 +89,9 @@ impl FreeThenWake {
     ///
     /// # Errors
     /// It was closed.
+    ///
+    /// # Panics
+    /// Never: there is no deadline.
     pub fn alloc_span(&self, shape: Shape) -> Result<Span, AllocError> {
         let mut seen = None;
         let found = block_on_until(None, |waker| {

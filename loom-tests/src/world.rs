@@ -46,6 +46,9 @@ pub fn shape(quanta: u32) -> Shape {
 }
 
 /// A builder of pools of one item a page, a quantum each.
+///
+/// # Panics
+/// Never: the layout is a good one.
 pub fn pages(hard_limit: u32) -> Builder {
     let item = Layout::from_size_align(QUANTUM, 1).expect("a good layout");
     // Few slots: each is an object to loom.

@@ -41,7 +41,7 @@ fn while_a_page_is_delivered() {
 #[test]
 fn while_a_page_is_taken_for_nobody() {
     known_bad("close/taken_before_commit", "rest: a span was lost", || {
-        against_delivery(deliver_taking_first)
+        against_delivery(deliver_taking_first);
     });
 }
 

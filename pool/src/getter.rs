@@ -35,6 +35,7 @@ impl<'a, B: Backend> Getter<'a, B> {
         got.unwrap_or_else(|| getter.cancel().unwrap_or(Err(GetError::TimedOut)))
     }
 
+    #[allow(clippy::type_complexity, reason = "its three fields")]
     fn parts(self: Pin<&mut Self>) -> (&'a Arc<Core<B>>, Pin<&Waiter<B::Error>>, &mut bool) {
         // SAFETY: the node is pinned as the getter is: it is never moved out of it.
         let this = unsafe { self.get_unchecked_mut() };

@@ -51,3 +51,8 @@ pub use pages::PutError;
 pub use raw::{Builder, RawPool};
 pub use stats::PoolStats;
 pub use typed::{Item, Pool};
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -107,19 +107,19 @@ pub(crate) fn describe<B: Backend>(
     carve: &Carve,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    let stats = PoolStats::of(state, carve);
-    let (size, items) = (carve.stride, stats.items_per_page);
+    let now = PoolStats::of(state, carve);
+    let (size, items) = (carve.stride, now.items_per_page);
     write!(
         f,
         "pool of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
-        stats.pages, stats.hard_limit, stats.growing, stats.out, stats.idle
+        now.pages, now.hard_limit, now.growing, now.out, now.idle
     )?;
-    if stats.closed {
+    if now.closed {
         write!(f, ", closed")?;
     }
-    let why = if stats.growing > 0 {
+    let why = if now.growing > 0 {
         "for a put or a page that the back-end owes"
-    } else if stats.pages >= stats.hard_limit {
+    } else if now.pages >= now.hard_limit {
         "for a put: the hard limit allows no more pages"
     } else {
         "for a put"

@@ -157,6 +157,7 @@ pub(crate) struct Queue<E> {
 // under that lock only (invariant 2).
 unsafe impl<E: Send> Send for Queue<E> {}
 
+#[allow(clippy::unused_self, reason = "the borrow of the queue is proof of the lock")]
 impl<E> Queue<E> {
     /// Nobody waits.
     pub(crate) const fn new() -> Self {

@@ -276,7 +276,7 @@ fn launch_one<B: Backend>(
     launch: usize,
     spawner: &Spawner,
 ) -> Result<bool> {
-    let spawned = {
+    let started = {
         let memory = NonNull::slice_from_raw_parts(item.cast::<MaybeUninit<u8>>(), ITEM);
         // SAFETY: the item is ours alone and ITEM bytes long until it is put, below.
         let memory = unsafe { &mut *memory.as_ptr() };
@@ -287,6 +287,6 @@ fn launch_one<B: Backend>(
     // The program has its own copy by now, as after exec.
     // SAFETY: nothing refers to the item any more.
     unsafe { pool.put(item) }.context("putting an argument block back")?;
-    let status = spawned?.wait().context("waiting for the program")?;
+    let status = started?.wait().context("waiting for the program")?;
     Ok(status.success())
 }

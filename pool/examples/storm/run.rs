@@ -56,7 +56,7 @@ pub(crate) fn run(protocol: Protocol, work: &Work<'_>, parallel: usize) -> Resul
             let (closer, freer) = (allocator.clone(), allocator.clone());
             let free = move |_: &Arena, span| freer.free_span(span);
             storm(protocol, work, pages, parallel, &arena, Classic::new(allocator), free, move || {
-                closer.close()
+                closer.close();
             })
         }
         Protocol::Claim => {
