@@ -4,7 +4,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use kva::{Arena, Region, Shape, Span};
-use pool::{Backend, Builder, PoolStats, RawPool};
+use pool::{Backend, Builder, GetError, PoolStats, RawPool};
 
 /// The quantum of the arenas here, and the size of an item.
 pub const QUANTUM: usize = 64;
@@ -61,11 +61,33 @@ pub fn take_rest(arena: &Arena) -> Vec<Span> {
     std::iter::from_fn(|| arena.try_alloc(one()).ok()).collect()
 }
 
-/// Puts an item that nobody uses.
+/// An item that is out: an address, in these worlds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item(NonNull<u8>);
+
+// SAFETY: nobody reads or writes items in these worlds.
+unsafe impl Send for Item {}
+
+impl From<NonNull<u8>> for Item {
+    fn from(item: NonNull<u8>) -> Self {
+        Self(item)
+    }
+}
+
+/// Gets an item.
+///
+/// # Errors
+/// As the pool says.
+pub fn get<B: Backend>(pool: &RawPool<B>) -> Result<Item, GetError<B::Error>> {
+    pool.get().map(Item)
+}
+
+/// Puts an item.
 ///
 /// # Panics
 /// If it is not out.
-pub fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
+pub fn put<B: Backend>(pool: &RawPool<B>, item: impl Into<Item>) {
+    let Item(item) = item.into();
     // SAFETY: nobody reads or writes items in these worlds.
     unsafe { pool.put(item) }.expect("an item that is out");
 }

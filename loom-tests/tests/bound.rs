@@ -7,7 +7,7 @@ use kva::sync::thread::spawn;
 use kva::{AllocError, Arena};
 use loom_tests::historical::CommitsLate;
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
 use pool::Backend;
 
 fn assert_bound(arena: &Arena, limit: u32) {
@@ -23,7 +23,7 @@ fn world<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
     let first = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     put(&pool, first);
     let second = pool.try_get();

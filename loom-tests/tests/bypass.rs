@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
 
 /// One waits while the other gets and puts twice.
 fn world(bypass: u32, most: &AtomicU64) {
@@ -16,7 +16,7 @@ fn world(bypass: u32, most: &AtomicU64) {
     let item = pool.try_get().unwrap();
     let waiter = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     put(&pool, item);
     // Takes the item again as often as it can get it without waiting.

@@ -6,7 +6,7 @@ use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use loom_tests::historical::WakesAndForgets;
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
 use pool::GetError;
 
 /// Under loom a deadline passes when loom wants.
@@ -22,7 +22,7 @@ fn world(bypass: u32) {
     };
     let patient = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     put(&pool, item);
     put(&pool, patient.join().unwrap());

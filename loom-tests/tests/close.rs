@@ -7,7 +7,7 @@ use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
 use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, pages, put};
+use loom_tests::world::{Item, arena, assert_arena_whole, get, pages, put};
 use pool::{Backend, GetError};
 
 /// Closed while the back-end delivers.
@@ -17,7 +17,7 @@ fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
     let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().map(|item| put(&pool, item)))
+        spawn(move || get(&pool).map(|item| put(&pool, item)))
     };
     let deliverer = spawn(move || deliver(&manual));
     pool.close();
@@ -52,13 +52,12 @@ fn against_put<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
     let item = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().map(|item| put(&pool, item)))
+        spawn(move || get(&pool).map(|item| put(&pool, item)))
     };
     let putter = {
         let pool = pool.clone();
-        // As a number: a pointer is not sent.
-        let item = item.expose_provenance();
-        spawn(move || put(&pool, std::ptr::NonNull::with_exposed_provenance(item)))
+        let item = Item::from(item);
+        spawn(move || put(&pool, item))
     };
     pool.close();
     drop(pool);

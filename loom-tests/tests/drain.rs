@@ -6,7 +6,7 @@ use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
 use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
 use pool::Backend;
 
 fn against_get_and_put<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
@@ -15,7 +15,7 @@ fn against_get_and_put<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -
     let item = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     let drainer = {
         let pool = pool.clone();
@@ -48,7 +48,7 @@ fn lowered_while_growing(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
     let item = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     let deliverer = spawn(move || deliver(&manual));
     pool.set_hard_limit(1).unwrap();

@@ -10,7 +10,7 @@ use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, GrowId, GrowTable, Refusal, Sink, Span};
 use loom_tests::historical::FreeThenWake;
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, one, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put};
 use pool::{ArenaPages, Classic, PageAllocator, RawPool};
 
 /// One page of low water 1, which is out; the arena has no other.
@@ -95,7 +95,7 @@ fn a_thief_first_in_line_gets_nothing() {
         assert!(matches!(arena.ask(one(), token), Answer::Later));
         let getter = {
             let pool = pool.clone();
-            spawn(move || pool.get().unwrap())
+            spawn(move || get(&pool).unwrap())
         };
         put(&pool, item);
         let item = getter.join().unwrap();

@@ -6,7 +6,7 @@ use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, GrowId, GrowTable, Refusal, Sink, Span};
 use loom_tests::historical::KeepsOwnTime;
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, one, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put};
 use pool::Backend;
 
 /// Another client's request, older than everybody's here.
@@ -29,7 +29,7 @@ fn recycling<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
     assert!(matches!(arena.ask(one(), token), Answer::Later));
     let younger = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     put(&pool, item);
     let served = older.0.lock().pop();

@@ -7,7 +7,7 @@ use kva::sync::thread::spawn;
 use loom_tests::backends::Manual;
 use loom_tests::historical::{QueuesBlindly, deliver_taking_first};
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put, take_rest};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put, take_rest};
 
 /// The getter asks while a put serves it. Nothing else happens: whatever the order, the
 /// request is gone in the end.
@@ -19,7 +19,7 @@ fn before_it_is_asked() {
         let item = pool.try_get().unwrap();
         let getter = {
             let pool = pool.clone();
-            spawn(move || pool.get().unwrap())
+            spawn(move || get(&pool).unwrap())
         };
         put(&pool, item);
         let item = getter.join().unwrap();
@@ -40,7 +40,7 @@ fn queued_without_a_look() {
         let item = pool.try_get().unwrap();
         let getter = {
             let pool = pool.clone();
-            spawn(move || pool.get().unwrap())
+            spawn(move || get(&pool).unwrap())
         };
         put(&pool, item);
         let item = getter.join().unwrap();
@@ -59,7 +59,7 @@ fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
     let item = pool.try_get().unwrap();
     let getter = {
         let pool = pool.clone();
-        spawn(move || pool.get().unwrap())
+        spawn(move || get(&pool).unwrap())
     };
     let deliverer = spawn(move || deliver(&manual));
     put(&pool, item);
@@ -98,7 +98,7 @@ fn while_the_arena_grants() {
         let rest = take_rest(&arena);
         let getter = {
             let pool = pool.clone();
-            spawn(move || pool.get().unwrap())
+            spawn(move || get(&pool).unwrap())
         };
         let other = {
             let arena = arena.clone();
