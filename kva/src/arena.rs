@@ -33,6 +33,7 @@
 //! Holding spans while waiting for more can deadlock under any first-in first-out
 //! discipline. Take all you will need at once, or use `try_alloc`.
 
+use std::fmt;
 use std::io;
 use std::ptr::NonNull;
 use std::task::Poll;
@@ -47,7 +48,7 @@ use crate::requests::{Asker, Requests};
 use crate::shape::{Shape, Span};
 use crate::space::{Busy, MAX_QUANTA, Space};
 use crate::stats::ArenaStats;
-use crate::sync::{Arc, BATCH, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
+use crate::sync::{Arc, BATCH, CHECKED, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
 
 /// How many waiting requests a free looks at. A bound on the time under the lock;
 /// who waits further back is reached when those before it were served.
@@ -167,10 +168,9 @@ pub trait Reclaim: Send + Sync {
 /// assert!(arena.free(table).is_err(), "a double free is an error and changes nothing");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Arena(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     id: u32,
     quantum: usize,
@@ -299,6 +299,9 @@ impl State {
         if oldest != self.published {
             self.published = oldest;
             arena.clock.set_oldest(oldest);
+        }
+        if CHECKED {
+            self.requests.check();
         }
     }
 
@@ -452,6 +455,11 @@ impl Arena {
         self.0.quantum
     }
 
+    /// Whether there is memory behind it, and not just numbers.
+    pub fn has_memory(&self) -> bool {
+        self.0.region.base().is_some()
+    }
+
     /// Where the memory of `span` starts; `None` for an arena of numbers.
     ///
     /// The pointer is good for reads and writes of the span's bytes while the span is
@@ -500,9 +508,13 @@ impl Arena {
     /// Calls `hook` from now on whenever a request has to wait, but for those of `owner`:
     /// who asks has nothing to spare.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
+        let new = Reclaimer { owner: owner.id(), hook };
         let mut state = self.0.lock();
-        state.reclaimers.retain(|other| other.hook.strong_count() > 0);
-        state.reclaimers.push(Reclaimer { owner: owner.id(), hook });
+        // In a dead one's place: none moves while somebody calls them one by one.
+        match state.reclaimers.iter_mut().find(|other| other.hook.strong_count() == 0) {
+            Some(dead) => *dead = new,
+            None => state.reclaimers.push(new),
+        }
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
@@ -544,7 +556,9 @@ impl Arena {
     }
 
     /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
-    /// that sleeps on its caller's thread calls, once, for a grow it has committed to.
+    /// that sleeps on its caller's thread calls, once, for a grow it has committed to. One
+    /// that fails before it gets here must [`forget`](Self::forget) the grow instead, or
+    /// what was freed to it meanwhile stays with it.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -626,7 +640,6 @@ impl Arena {
             let end = match look {
                 Ok(None) => {
                     let asked_at = grow.asked_at();
-                    grow.set_place(state.requests.next_place());
                     state.requests.push(shape, asked_at, Asker::Grow(grow));
                     reclaimers = state.reclaimers_from(0, owner);
                     return Answer::Later;
@@ -658,16 +671,15 @@ impl Arena {
         }
     }
 
-    /// Takes a withdrawn grow out of the queue, if it got there. `table` is the one that
-    /// [withdrew](GrowTable::withdraw) it.
+    /// Takes a grow out of the queue that was [withdrawn](GrowTable::withdraw), if it got
+    /// there.
     ///
     /// Either the asker queued it before this call has the lock, and it is found here; or
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
-    pub fn forget(&self, table: &GrowTable, id: GrowId) {
+    pub fn forget(&self, id: GrowId) {
         self.0.change(|state, todo| {
             state.let_go(id);
-            let at = table.place(id);
-            if state.requests.is_grow(at, id)
+            if let Some(at) = state.requests.find_claim(id)
                 && let Asker::Grow(grow) = state.requests.remove(at)
             {
                 todo.withdrawn.push(grow);
@@ -720,7 +732,7 @@ impl Arena {
                 return Ok(Heir::Gone);
             };
             let Some(at) = state.requests.find_claim(claim.id()) else {
-                if claim.is_open() {
+                if claim.is_open() && !state.requests.is_answered(claim.id()) {
                     state.requests.park(claim.id(), span);
                     return Ok(Heir::Claimant);
                 }
@@ -756,6 +768,18 @@ impl Arena {
     }
 }
 
+/// A snapshot, taken before anything is written: the writer is the caller's.
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
+        f.debug_struct("Arena")
+            .field("id", &self.0.id)
+            .field("quantum", &self.0.quantum)
+            .field("stats", &stats)
+            .finish()
+    }
+}
+
 impl State {
     /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
     /// commits its memory after the lock.
@@ -787,12 +811,13 @@ impl State {
 
     /// A span that was freed to `claim` before it came here, cut to `shape`.
     fn take_kept(&mut self, arena: &Inner, claim: Claim<'_>, shape: Shape) -> Option<Span> {
-        let kept = self.requests.take_parked(claim.id())?;
-        if !self.space.suits(kept.busy(), shape) {
+        while let Some(kept) = self.requests.take_parked(claim.id()) {
+            if self.space.suits(kept.busy(), shape) {
+                return Some(arena.span(self.space.pass_on(kept.busy(), shape)));
+            }
             self.space.give(kept.busy());
-            return None;
         }
-        Some(arena.span(self.space.pass_on(kept.busy(), shape)))
+        None
     }
 
     /// The request of `claim` leaves with its answer: nothing is kept for it any more.

@@ -59,7 +59,7 @@
 
 use std::fmt;
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, unique_id};
 
 /// Names one reservation of one slot of one table, for ever.
@@ -103,9 +103,6 @@ const fn word(number: u64, state: u64) -> u64 {
 #[derive(Debug)]
 struct Slot {
     word: AtomicU64,
-    /// Where the back-end keeps the request. Written and read under the back-end's
-    /// lock; atomic so that no `unsafe` is needed to say so.
-    place: AtomicU32,
 }
 
 /// The words of all requests that one pool may have pending at once.
@@ -121,9 +118,7 @@ impl GrowTable {
     pub fn new(slots: u32) -> Arc<Self> {
         Arc::new(Self {
             id: unique_id(),
-            slots: (0..slots)
-                .map(|_| Slot { word: AtomicU64::new(word(0, FREE)), place: AtomicU32::new(0) })
-                .collect(),
+            slots: (0..slots).map(|_| Slot { word: AtomicU64::new(word(0, FREE)) }).collect(),
         })
     }
 
@@ -321,20 +316,6 @@ impl<P, E> Grow<P, E> {
         let pending = word(token.id.number, PENDING);
         // Relaxed: a stale "pending" is settled by `commit`; see the module.
         token.table.slots[token.id.slot as usize].word.load(Relaxed) != pending
-    }
-
-    /// Notes where the back-end keeps the request. Under the back-end's lock.
-    pub(crate) fn set_place(&self, place: u32) {
-        let token = self.token();
-        // Relaxed: under the back-end's lock, as `GrowTable::place` is.
-        token.table.slots[token.id.slot as usize].place.store(place, Relaxed);
-    }
-}
-
-impl GrowTable {
-    /// Where the back-end keeps the request, if it does. Under the back-end's lock.
-    pub(crate) fn place(&self, id: GrowId) -> u32 {
-        self.slots[id.slot as usize].place.load(Relaxed)
     }
 }
 

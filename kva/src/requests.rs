@@ -9,10 +9,9 @@
 //!
 //! 1. A live entry is in `order`, except a sleeper that was answered: it keeps its
 //!    entry, out of `order`, until it wakes and takes its answer.
-//! 2. `parked` holds spans that were freed to grows on their way here. A grow's claim is
-//!    spent in the same hold of the lock in which it gets its answer, and what is parked
-//!    for it is let go then, or when it is forgotten: so none is parked for a grow that
-//!    will not come.
+//! 2. `parked` holds spans that were freed to grows on their way here, and to no others.
+//!    Who comes takes what is parked, or lets it go; who is forgotten lets it go; a claim
+//!    is spent when its grow leaves: so none is parked for a grow that will not come.
 //! 3. `order` is sorted by `asked_at`, oldest first.
 
 use std::task::Waker;
@@ -46,7 +45,7 @@ impl Asker {
 enum State {
     Vacant,
     Waiting(Asker),
-    Answered(Result<Span, AllocError>),
+    Answered(Result<Span, AllocError>, Option<GrowId>),
 }
 
 /// One request.
@@ -136,11 +135,6 @@ impl Requests {
         }
     }
 
-    /// Where the next request will be kept.
-    pub(crate) fn next_place(&self) -> u32 {
-        self.vacant.last().copied().unwrap_or(self.entries.len() as u32)
-    }
-
     /// Queues a request; answers where it is kept.
     pub(crate) fn push(&mut self, shape: Shape, asked_at: u64, asker: Asker) -> u32 {
         let request =
@@ -182,11 +176,11 @@ impl Requests {
     /// the request is a grow's, and is not touched.
     pub(crate) fn answer_sleeper(&mut self, at: u32, answer: Result<Span, AllocError>) -> Option<Waker> {
         let state = &mut self.entries[at as usize].state;
-        if !matches!(state, State::Waiting(Asker::Sleeper { .. })) {
+        let State::Waiting(Asker::Sleeper { claim, .. }) = state else {
             return None;
-        }
-        let State::Waiting(Asker::Sleeper { waker, .. }) = std::mem::replace(state, State::Answered(answer))
-        else {
+        };
+        let answered = State::Answered(answer, *claim);
+        let State::Waiting(Asker::Sleeper { waker, .. }) = std::mem::replace(state, answered) else {
             unreachable!("just looked");
         };
         self.order.remove(&mut self.links, at);
@@ -197,35 +191,41 @@ impl Requests {
     /// Takes a sleeper's answer, if there is one.
     pub(crate) fn take_answer(&mut self, at: u32) -> Option<Result<Span, AllocError>> {
         let state = &mut self.entries[at as usize].state;
-        if !matches!(state, State::Answered(_)) {
+        if !matches!(state, State::Answered(..)) {
             return None;
         }
-        let State::Answered(answer) = std::mem::replace(state, State::Vacant) else {
+        let State::Answered(answer, _) = std::mem::replace(state, State::Vacant) else {
             unreachable!("just looked");
         };
         self.vacant.push(at);
         Some(answer)
     }
 
-    /// Whether the request at `at` is the waiting grow `id`.
-    pub(crate) fn is_grow(&self, at: u32, id: GrowId) -> bool {
-        self.entries.get(at as usize).is_some_and(
-            |request| matches!(&request.state, State::Waiting(Asker::Grow(grow)) if grow.id() == id),
-        )
-    }
-
     pub(crate) fn asker(&self, at: u32) -> &Asker {
         match &self.get(at).state {
             State::Waiting(asker) => asker,
-            State::Vacant | State::Answered(_) => {
+            State::Vacant | State::Answered(..) => {
                 unreachable!("only waiting requests are in order (invariant 1)")
             }
         }
     }
 
-    /// The request that takes claims for `claim`. Claims are few and old, so this
-    /// looks from the front.
-    pub(crate) fn find_claim(&self, claim: GrowId) -> Option<u32> {
-        self.order.iter(&self.links).find(|&at| self.asker(at).claim() == Some(claim))
+    /// The waiting request of the grow `id`. Looks from the front: what is asked for is
+    /// mostly old.
+    pub(crate) fn find_claim(&self, id: GrowId) -> Option<u32> {
+        self.order.iter(&self.links).find(|&at| self.asker(at).claim() == Some(id))
+    }
+
+    /// Whether the grow `id` slept here and has its answer, which it has not taken yet.
+    pub(crate) fn is_answered(&self, id: GrowId) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.state, State::Answered(_, claim) if claim == Some(id)))
+    }
+
+    /// The equations, where they are checked.
+    pub(crate) fn check(&self) {
+        let ages = self.order.iter(&self.links).map(|at| self.get(at).asked_at);
+        assert!(ages.is_sorted(), "the oldest request is first");
+        let answered = self.entries.iter().filter(|entry| matches!(entry.state, State::Answered(..)));
+        assert_eq!(self.entries.len(), self.waiting + answered.count() + self.vacant.len());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 
 use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Answer, Arena, Committed, GrowId, GrowTable, Span, SpanGrow};
+use kva::{AllocError, Answer, Arena, Committed, GrowId, Span, SpanGrow};
 use pool::Backend;
 
 use crate::world::one;
@@ -79,7 +79,7 @@ impl Backend for Manual {
     type Page = Span;
     type Error = AllocError;
 
-    fn granule(&self) -> usize {
+    fn granule(&self) -> Option<usize> {
         Backend::granule(&self.arena)
     }
 
@@ -101,7 +101,7 @@ impl Backend for Manual {
         self.arena.try_page(page)
     }
 
-    fn forget(&self, _: &GrowTable, id: GrowId) {
+    fn forget(&self, id: GrowId) {
         let mut tokens = self.tokens.lock();
         let at = tokens.kept.iter().position(|token| token.id() == id);
         let token = at.and_then(|at| tokens.kept.remove(at));

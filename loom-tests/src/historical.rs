@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use kva::sync::{Arc, Mutex, block_on_until};
-use kva::{AllocError, Answer, Arena, Claim, Committed, GrowId, GrowTable, Shape, Span, SpanGrow};
+use kva::{AllocError, Answer, Arena, Claim, Committed, GrowId, Shape, Span, SpanGrow};
 use pool::{Backend, PageAllocator};
 
 use crate::backends::Manual;
@@ -29,7 +29,7 @@ macro_rules! arena_backend {
         type Page = Span;
         type Error = AllocError;
 
-        fn granule(&self) -> usize {
+        fn granule(&self) -> Option<usize> {
             Backend::granule(&self.0)
         }
         fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
@@ -222,7 +222,7 @@ impl Backend for QueuesBlindly {
     type Page = Span;
     type Error = AllocError;
 
-    fn granule(&self) -> usize {
+    fn granule(&self) -> Option<usize> {
         Backend::granule(&self.arena)
     }
     fn ask(&self, _: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -232,7 +232,7 @@ impl Backend for QueuesBlindly {
     fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
         self.arena.try_page(page)
     }
-    fn forget(&self, _: &GrowTable, id: GrowId) {
+    fn forget(&self, id: GrowId) {
         let mut tokens = self.tokens.lock();
         let at = tokens.iter().position(|token| token.id() == id);
         let token = at.map(|at| tokens.remove(at));
@@ -271,8 +271,8 @@ impl Backend for KeepsOwnTime {
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
         Backend::ask(&self.0, page, grow)
     }
-    fn forget(&self, table: &GrowTable, id: GrowId) {
-        Backend::forget(&self.0, table, id);
+    fn forget(&self, id: GrowId) {
+        Backend::forget(&self.0, id);
     }
     fn release(&self, page: Span, layout: Layout) {
         Backend::release(&self.0, page, layout);
@@ -289,8 +289,8 @@ impl Backend for ReleasesNothing {
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
         Backend::ask(&self.0, page, grow)
     }
-    fn forget(&self, table: &GrowTable, id: GrowId) {
-        Backend::forget(&self.0, table, id);
+    fn forget(&self, id: GrowId) {
+        Backend::forget(&self.0, id);
     }
     fn release(&self, _: Span, _: Layout) {}
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kva::sync::atomic::AtomicBool;
 use kva::sync::thread::spawn;
-use kva::{AllocError, Answer, Arena, Committed, GrowId, GrowTable, Span, SpanGrow};
+use kva::{AllocError, Answer, Arena, Committed, GrowId, Span, SpanGrow};
 use loom_tests::backends::Manual;
 use loom_tests::historical::tell_nobody;
 use loom_tests::run::{known_bad, model};
@@ -75,7 +75,7 @@ impl Backend for PanicsOnce {
     type Page = Span;
     type Error = AllocError;
 
-    fn granule(&self) -> usize {
+    fn granule(&self) -> Option<usize> {
         Backend::granule(&self.arena)
     }
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -93,8 +93,8 @@ impl Backend for PanicsOnce {
     fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
         self.arena.try_page(page)
     }
-    fn forget(&self, table: &GrowTable, id: GrowId) {
-        Backend::forget(&self.arena, table, id);
+    fn forget(&self, id: GrowId) {
+        Backend::forget(&self.arena, id);
     }
     fn release(&self, page: Span, layout: Layout) {
         Backend::release(&self.arena, page, layout);

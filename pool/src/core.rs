@@ -25,6 +25,31 @@ pub(crate) struct Core<B: Backend> {
     _leak: LeakCheck,
 }
 
+/// An item on its way from under the lock to its getter. Between the two, what was
+/// decided is done, and may panic in caller code: then the item goes back (P5).
+pub(crate) struct Kept<'a, B: Backend> {
+    core: &'a Core<B>,
+    loan: Option<Loan>,
+}
+
+impl<'a, B: Backend> Kept<'a, B> {
+    pub(crate) fn new(core: &'a Core<B>, loan: Loan) -> Self {
+        Self { core, loan: Some(loan) }
+    }
+
+    pub(crate) fn into_loan(mut self) -> Loan {
+        self.loan.take().expect("a loan is taken once")
+    }
+}
+
+impl<B: Backend> Drop for Kept<'_, B> {
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.core.put_loan(loan);
+        }
+    }
+}
+
 /// The limits a pool starts with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -112,7 +137,7 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn forget(&self, id: GrowId) {
-        self.backend.forget(&self.table, id);
+        self.backend.forget(id);
     }
 
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
@@ -129,8 +154,8 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn try_get(&self) -> Result<Loan, TryGetError<B::Error>> {
-        enum Look {
-            Got(Loan),
+        enum Look<'a, B: Backend> {
+            Got(Kept<'a, B>),
             Reserved,
         }
         let look = self.change(|state, _| {
@@ -138,7 +163,7 @@ impl<B: Backend> Core<B> {
                 return Err(TryGetError::Closed);
             }
             if let Some(loan) = state.take(kva::NEVER) {
-                return Ok(Look::Got(loan));
+                return Ok(Look::Got(Kept::new(self, loan)));
             }
             // Who waits has asked the back-end before; a page it has now is theirs.
             if state.queue.is_empty() && state.ledger.reserve() {
@@ -147,13 +172,14 @@ impl<B: Backend> Core<B> {
             Err(TryGetError::Exhausted)
         });
         match look? {
-            Look::Got(loan) => Ok(loan),
+            Look::Got(kept) => Ok(kept.into_loan()),
             Look::Reserved => {
                 let found = self.bring_page()?;
                 if !found {
                     return Err(TryGetError::Scarce);
                 }
-                self.change(|state, _| state.take(kva::NEVER)).ok_or(TryGetError::Exhausted)
+                let kept = self.change(|state, _| state.take(kva::NEVER).map(|loan| Kept::new(self, loan)));
+                kept.map(Kept::into_loan).ok_or(TryGetError::Exhausted)
             }
         }
     }

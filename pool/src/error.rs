@@ -54,6 +54,9 @@ pub enum ConfigError {
         /// Hard limit in pages.
         limit: u32,
     },
+    /// The back-end has no memory: an arena of numbers.
+    #[error("the back-end has no memory to carve items from")]
+    NoMemory,
     /// No grow may ever be pending.
     #[error("at most zero grows pending at once")]
     ZeroGrowing,

@@ -9,7 +9,7 @@ use kva::Answer;
 use kva::sync::{Arc, block_on_until};
 
 use crate::backend::Backend;
-use crate::core::Core;
+use crate::core::{Core, Kept};
 use crate::error::GetError;
 use crate::pages::Loan;
 use crate::state::Step;
@@ -62,7 +62,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             match core.change(|state, todo| state.step(node, waker, end.take(), core, todo)) {
                 Step::Done(outcome) => {
                     *started = false;
-                    return Poll::Ready(outcome);
+                    return Poll::Ready(outcome.map(Kept::into_loan));
                 }
                 Step::Ask(grow) => match core.backend().ask(core.carve.page, grow) {
                     Answer::Now(committed, answer) => {

@@ -92,7 +92,8 @@ impl Builder {
     /// The limits contradict each other, the items cannot be carved from pages, or there
     /// is no memory for the tables.
     pub fn build<B: Backend>(self, backend: B) -> Result<RawPool<B>, ConfigError> {
-        let carve = Carve::new(self.item, backend.granule(), self.items_per_page);
+        let granule = backend.granule().ok_or(ConfigError::NoMemory)?;
+        let carve = Carve::new(self.item, granule, self.items_per_page);
         let carve = carve.map_err(|error| ConfigError::Items(error.to_string()))?;
         let limits = Limits {
             hard: self.hard,
@@ -264,6 +265,8 @@ impl<B: Backend> Drop for RawPool<B> {
 /// Says who waits for what and why.
 impl<B: Backend> fmt::Debug for RawPool<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(&self.core.lock(), &self.core.carve, f)
+        // Written after the lock: the writer is the caller's.
+        let text = describe(&self.core.lock(), &self.core.carve);
+        f.write_str(&text)
     }
 }

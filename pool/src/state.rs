@@ -2,7 +2,8 @@
 //!
 //! # The law of rest
 //!
-//! [`State::settle`] runs before every unlock and restores, whatever happened:
+//! [`State::settle`] runs before every unlock and restores, whatever happened (in as many
+//! rounds as it takes, where a batch is full):
 //!
 //! 1. **No item lies idle past a waiter.** While anybody waits at most one item is
 //!    idle, and then the oldest waiter has been kicked and was overtaken fewer than `K`
@@ -12,8 +13,9 @@
 //!    grow that was refused is asked again as long as somebody needs it (P2).
 //! 3. **No grow is pending that nobody needs,** but those that their back-end has
 //!    committed to.
-//! 4. **Nothing is held above the limit** that could be given up, nor above high water
-//!    while nobody waits.
+//! 4. **Nothing is held above the limit** that could be given up; nor, while nobody waits
+//!    here, above high water, or above low water while somebody waits elsewhere for the
+//!    same back-end.
 //! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
 //!
 //! Whoever asks a back-end is always a waiter on its own thread, never the one who
@@ -29,7 +31,7 @@ use kva::sync::{Arc, BATCH, thread};
 use kva::{Clock, Grow, GrowId, GrowTable, NEVER, Refusal};
 
 use crate::backend::Backend;
-use crate::core::Core;
+use crate::core::{Core, Kept};
 use crate::error::GetError;
 use crate::grows::{Asleep, Grows};
 use crate::ledger::Ledger;
@@ -60,9 +62,9 @@ pub(crate) struct Fixed {
 }
 
 /// What a getter should do next.
-pub(crate) enum Step<B: Backend> {
+pub(crate) enum Step<'a, B: Backend> {
     /// Nothing: it has an item, or there is none for it.
-    Done(Result<Loan, GetError<B::Error>>),
+    Done(Result<Kept<'a, B>, GetError<B::Error>>),
     /// Ask the back-end, then come back if it answered.
     Ask(Grow<B::Page, B::Error>),
     /// Sleep on its node.
@@ -113,14 +115,14 @@ impl<B: Backend> State<B> {
 
     /// What the getter of `node` should do next. `end`: how the grow ended that it was
     /// told to ask for, if that was answered at once.
-    pub(crate) fn step(
+    pub(crate) fn step<'a>(
         &mut self,
         node: Pin<&Waiter<B::Error>>,
         waker: &Waker,
         end: Option<(GrowId, End<B>)>,
-        core: &Arc<Core<B>>,
+        core: &'a Arc<Core<B>>,
         todo: &mut Todo<'_, B>,
-    ) -> Step<B> {
+    ) -> Step<'a, B> {
         let served = match node.look() {
             News::Done(outcome) => Some(outcome),
             News::None | News::Kicked => None,
@@ -136,7 +138,7 @@ impl<B: Backend> State<B> {
             self.fail_one(error, todo);
         }
         if let Some(outcome) = served {
-            return Step::Done(outcome);
+            return Step::Done(outcome.map(|loan| Kept::new(core, loan)));
         }
         if self.queue.is_linked(node) {
             self.queue.calm(node);
@@ -144,7 +146,7 @@ impl<B: Backend> State<B> {
                 && let Some(loan) = self.lend()
             {
                 self.leave(node, todo);
-                return Step::Done(Ok(loan));
+                return Step::Done(Ok(Kept::new(core, loan)));
             }
         } else {
             if self.closed {
@@ -152,7 +154,7 @@ impl<B: Backend> State<B> {
             }
             let asked_at = self.queue.asked_at(node);
             if let Some(loan) = self.take(asked_at) {
-                return Step::Done(Ok(loan));
+                return Step::Done(Ok(Kept::new(core, loan)));
             }
         }
         self.wait(node, waker, core, todo)
@@ -160,13 +162,13 @@ impl<B: Backend> State<B> {
 
     /// There is nothing for the getter now: it begins a grow if it is not covered, and
     /// gets in line unless the back-end is going to sleep on its thread.
-    fn wait(
+    fn wait<'a>(
         &mut self,
         node: Pin<&Waiter<B::Error>>,
         waker: &Waker,
-        core: &Arc<Core<B>>,
+        core: &'a Arc<Core<B>>,
         todo: &mut Todo<'_, B>,
-    ) -> Step<B> {
+    ) -> Step<'a, B> {
         let clock = &self.fixed.clock;
         self.queue.has_to_wait(node, || clock.now());
         let linked = self.queue.is_linked(node);
@@ -342,16 +344,17 @@ impl<B: Backend> State<B> {
         }
     }
 
-    /// Laws 4 and 5: what is idle above the limit, above high water, or after close.
+    /// Laws 4 and 5: what is idle above the limit, above high water, or after close; and
+    /// above low water, if somebody else waits for the back-end.
     fn shed(&mut self, todo: &mut Todo<'_, B>) {
-        loop {
-            let above_high = self.wanting() == 0 && self.ledger.pages() > self.ledger.high();
-            if !(self.closed || self.ledger.is_over() || above_high) {
+        while let Some(page) = self.pages.idle_page() {
+            let (pages, unwanted) = (self.ledger.pages(), self.wanting() == 0);
+            let spare = unwanted
+                && (pages > self.ledger.high()
+                    || (pages > self.ledger.low() && self.fixed.clock.oldest() != NEVER));
+            if !(self.closed || self.ledger.is_over() || spare) {
                 return;
             }
-            let Some(page) = self.pages.idle_page() else {
-                return;
-            };
             if todo.releases.is_full() {
                 todo.more = true;
                 return;

@@ -1,6 +1,5 @@
 //! What a pool says of itself.
 
-use std::fmt;
 use std::time::Instant;
 
 use kva::sync::thread::Thread;
@@ -101,21 +100,16 @@ impl PoolStats {
     }
 }
 
-/// Writes who waits in `state` for what and why, for people.
-pub(crate) fn describe<B: Backend>(
-    state: &State<B>,
-    carve: &Carve,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+/// Says who waits in `state` for what and why, for people.
+pub(crate) fn describe<B: Backend>(state: &State<B>, carve: &Carve) -> String {
     let now = PoolStats::of(state, carve);
     let (size, items) = (carve.stride, now.items_per_page);
-    write!(
-        f,
+    let mut text = format!(
         "pool of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
         now.pages, now.hard_limit, now.growing, now.out, now.idle
-    )?;
+    );
     if now.closed {
-        write!(f, ", closed")?;
+        text.push_str(", closed");
     }
     let why = if now.growing > 0 {
         "for a put or a page that the back-end owes"
@@ -141,9 +135,13 @@ pub(crate) fn describe<B: Backend>(
         }
     }
     for line in lines {
-        write!(f, "\n  {line}")?;
+        text.push_str(
+            "
+  ",
+        );
+        text.push_str(&line);
     }
-    Ok(())
+    text
 }
 
 fn person(thread: &Thread, since: Instant) -> String {

@@ -30,8 +30,8 @@ impl Backend for Arena {
     type Page = Span;
     type Error = AllocError;
 
-    fn granule(&self) -> usize {
-        self.quantum()
+    fn granule(&self) -> Option<usize> {
+        self.has_memory().then(|| self.quantum())
     }
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -46,8 +46,8 @@ impl Backend for Arena {
         }
     }
 
-    fn forget(&self, table: &GrowTable, id: GrowId) {
-        self.forget(table, id);
+    fn forget(&self, id: GrowId) {
+        self.forget(id);
     }
 
     fn release(&self, page: Span, _: Layout) {

@@ -87,8 +87,8 @@ impl<A: PageAllocator> Backend for Classic<A> {
     const SLEEPS: bool = true;
     const CLAIMS: bool = A::CLAIMS;
 
-    fn granule(&self) -> usize {
-        self.0.granule()
+    fn granule(&self) -> Option<usize> {
+        Some(self.0.granule())
     }
 
     fn ask(&self, page: Layout, grow: Grow<ClassicPage, A::Error>) -> Answer<ClassicPage, A::Error> {

@@ -37,8 +37,9 @@ pub trait Backend: Send + Sync + 'static {
     /// nobody can take it on the way. Matters only where [`SLEEPS`](Self::SLEEPS).
     const CLAIMS: bool = false;
 
-    /// Pages are multiples of this many bytes, a power of two.
-    fn granule(&self) -> usize;
+    /// Pages are multiples of this many bytes, a power of two. `None`: there is no memory
+    /// here, and no pool can be made of it.
+    fn granule(&self) -> Option<usize>;
 
     /// Asks for a page of `page`'s size and alignment.
     ///
@@ -54,8 +55,8 @@ pub trait Backend: Send + Sync + 'static {
     fn try_page(&self, page: Layout) -> Result<Option<Self::Page>, Self::Error>;
 
     /// Drops a grow that was withdrawn, if it was asked and is still kept.
-    fn forget(&self, table: &GrowTable, id: GrowId) {
-        let _ = (table, id);
+    fn forget(&self, id: GrowId) {
+        let _ = id;
     }
 
     /// Takes a page back.
@@ -67,7 +68,7 @@ pub trait Backend: Send + Sync + 'static {
         self.release(page, layout);
     }
 
-    /// Where the page's memory starts.
+    /// Where the page's memory starts. Must not panic: nobody else knows where a page is.
     fn base(&self, page: &Self::Page) -> NonNull<u8>;
 
     /// The clock that orders waiters by age, shared with other pools of the same
