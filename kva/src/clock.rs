@@ -40,10 +40,10 @@ impl Clock {
     /// When the oldest unsatisfied request was made; [`NEVER`] where there is none.
     ///
     /// A hint that may be old by the time it is read, yet nobody is missed. A pool reads
-    /// it under its own lock, when a page of its becomes free. Whoever queues a request
+    /// it under its own lock, whenever it leaves a page idle. Whoever queues a request
     /// publishes it here, and then calls the reclaimers, which take the pool's lock. If
-    /// the pool's put had the lock first, the reclaimer finds the free page. If the
-    /// reclaimer had it first, the pool's lock makes the request visible to the put.
+    /// the pool had its lock first, the reclaimer finds the idle page. If the reclaimer
+    /// had it first, the pool's lock makes the request visible to the pool.
     pub fn oldest(&self) -> u64 {
         // Relaxed: the pool's lock makes the edge, see above.
         self.oldest.load(Relaxed)

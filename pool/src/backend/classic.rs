@@ -20,7 +20,8 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use kva::{AllocError, Answer, Arena, Claim, Grow};
+use kva::sync::Weak;
+use kva::{AllocError, Answer, Arena, Claim, Grow, GrowTable, Reclaim};
 
 use super::Backend;
 use super::arena::{base_of, shape_of};
@@ -30,7 +31,8 @@ pub trait PageAllocator: Send + Sync + 'static {
     /// Why there is no page.
     type Error: Send;
 
-    /// Whether [`free_to`](Self::free_to) hands the page to its heir.
+    /// Whether [`free_to`](Self::free_to) hands the page to its heir. What is freed to a
+    /// request that is on its way to [`alloc`](Self::alloc) must then be kept for it.
     const CLAIMS: bool = false;
 
     /// The smallest page, a power of two.
@@ -53,6 +55,11 @@ pub trait PageAllocator: Send + Sync + 'static {
 
     /// Takes a page back.
     fn free(&self, base: NonNull<u8>, page: Layout);
+
+    /// A pool was made on this allocator, whose requests are those of `table`.
+    fn attach(&self, table: &GrowTable) {
+        let _ = table;
+    }
 
     /// Takes a page back for the request that sleeps with `claim`.
     fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) {
@@ -117,6 +124,10 @@ impl<A: PageAllocator> Backend for Classic<A> {
     fn base(&self, page: &ClassicPage) -> NonNull<u8> {
         page.0
     }
+
+    fn attach(&self, table: &GrowTable, _: Weak<dyn Reclaim>) {
+        self.0.attach(table);
+    }
 }
 
 /// An arena behind the classic pair of functions, with claims.
@@ -143,6 +154,10 @@ impl PageAllocator for ArenaPages {
     fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
         let span = Backend::try_page(&self.0, page)?;
         Ok(span.map(|span| base_of(&self.0, span)))
+    }
+
+    fn attach(&self, table: &GrowTable) {
+        self.0.reserve_requests(table.len() as usize);
     }
 
     fn free(&self, base: NonNull<u8>, _: Layout) {
