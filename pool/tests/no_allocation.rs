@@ -1,0 +1,261 @@
+//! P7: after construction and a warm-up, `get`, `put` and waiting allocate nothing, on
+//! any thread. A test binary of its own, since it counts what the whole process does.
+
+#![cfg(not(loom))]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::NonNull;
+use std::thread;
+use std::time::Duration;
+
+use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use kva::sync::{Arc, Mutex};
+use kva::{Arena, NEVER, Region, Reserve, Shape};
+use pool::{GetError, RawPool, TryGetError};
+
+const QUANTUM: usize = 4096;
+
+/// Counts what is allocated while somebody measures.
+struct Counting;
+
+static MEASURING: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The size of the last that was counted, to find it by.
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+fn count(bytes: usize) {
+    if MEASURING.load(SeqCst) {
+        COUNT.fetch_add(1, SeqCst);
+        LAST.store(bytes, SeqCst);
+    }
+}
+
+// SAFETY: all is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's duties are those of this call.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count(bytes);
+        // SAFETY: as above.
+        unsafe { System.realloc(old, layout, bytes) }
+    }
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+/// How much `run` allocates, on all threads, and the size of the last.
+fn allocations(run: impl FnOnce()) -> (usize, usize) {
+    COUNT.store(0, SeqCst);
+    LAST.store(0, SeqCst);
+    MEASURING.store(true, SeqCst);
+    run();
+    MEASURING.store(false, SeqCst);
+    (COUNT.load(SeqCst), LAST.load(SeqCst))
+}
+
+fn put(pool: &RawPool, item: NonNull<u8>) {
+    // SAFETY: the test does not use an item after it put it.
+    unsafe { pool.put(item) }.unwrap();
+}
+
+/// What the other thread is told to do.
+const NOTHING: u32 = 0;
+const VISIT: u32 = 1;
+const TIME_OUT: u32 = 2;
+const LOCK: u32 = 3;
+const STOP: u32 = 4;
+/// Said by the other thread when it panics.
+const BROKEN: u32 = 5;
+
+/// The two threads' meeting place, all of it allocated before.
+struct World {
+    pool: RawPool,
+    order: AtomicU32,
+    /// The address of the item that the other thread was served.
+    served: AtomicUsize,
+    contended: Mutex<()>,
+}
+
+impl World {
+    fn tell(&self, order: u32) {
+        self.order.store(order, SeqCst);
+    }
+
+    fn until_done(&self) {
+        while !self.is_done() {
+            thread::yield_now();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let order = self.order.load(SeqCst);
+        assert_ne!(order, BROKEN, "the other thread panicked");
+        order == NOTHING
+    }
+
+    /// The other thread: no channel and no condition variable, which might allocate.
+    fn serve(&self) {
+        loop {
+            match self.order.load(SeqCst) {
+                NOTHING => {
+                    thread::yield_now();
+                    continue;
+                }
+                VISIT => {
+                    let item = self.pool.get().unwrap();
+                    self.served.store(item.addr().get(), SeqCst);
+                    put(&self.pool, item);
+                }
+                TIME_OUT => {
+                    let late = self.pool.get_timeout(Duration::from_millis(1));
+                    assert!(matches!(late, Err(GetError::TimedOut)));
+                }
+                LOCK => drop(self.contended.lock()),
+                _ => return,
+            }
+            self.order.store(NOTHING, SeqCst);
+        }
+    }
+
+    /// Has the other thread get, and returns once it waits.
+    fn until_it_waits(&self) {
+        self.served.store(0, SeqCst);
+        self.tell(VISIT);
+        while self.pool.stats().waiting == 0 {
+            assert!(!self.is_done(), "it did not wait");
+            thread::yield_now();
+        }
+        // So that it is likelier to be really asleep, and not just about to be.
+        thread::sleep(Duration::from_micros(200));
+        assert_eq!(self.served.load(SeqCst), 0);
+    }
+}
+
+/// Tells this thread if the other panics.
+struct Broken<'a>(&'a World);
+
+impl Drop for Broken<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.tell(BROKEN);
+        }
+    }
+}
+
+/// Everything once. Two pages are the arena's, and the pool may hold three.
+fn scenario(world: &World, arena: &Arena) {
+    let pool = &world.pool;
+    // Get and put, with pages that come and go.
+    for _ in 0..20 {
+        let (one, two) = (pool.get().unwrap(), pool.try_get().unwrap());
+        assert!(matches!(pool.try_get(), Err(TryGetError::Scarce)));
+        put(pool, one);
+        put(pool, two);
+        assert_eq!(pool.drain(), 2);
+    }
+
+    // Wait for the arena, and be served by a put: the request is withdrawn.
+    let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
+    world.until_it_waits();
+    while arena.clock().oldest() == NEVER {
+        thread::yield_now();
+    }
+    put(pool, one);
+    world.until_done();
+    assert_eq!(world.served.load(SeqCst), one.addr().get());
+
+    // Wait at the hard limit, and be served by a put.
+    let one = pool.get().unwrap();
+    pool.set_hard_limit(2).unwrap();
+    world.until_it_waits();
+    put(pool, two);
+    world.until_done();
+    assert_eq!(world.served.load(SeqCst), two.addr().get());
+    pool.set_hard_limit(3).unwrap();
+
+    // Wait, and be served by what somebody else gives back to the arena.
+    pool.drain();
+    let others = arena.try_alloc(Shape::new(1).unwrap()).unwrap();
+    world.until_it_waits();
+    while arena.clock().oldest() == NEVER {
+        thread::yield_now();
+    }
+    arena.free(others).unwrap();
+    world.until_done();
+    assert_ne!(world.served.load(SeqCst), one.addr().get(), "nobody put");
+
+    // Wait in vain.
+    let two = pool.get().unwrap();
+    world.tell(TIME_OUT);
+    world.until_done();
+
+    put(pool, one);
+    put(pool, two);
+    assert_eq!(pool.drain(), 2);
+}
+
+#[test]
+fn get_put_and_waiting_allocate_nothing() {
+    let arena = Arena::new(Region::reserve(2 * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap();
+    let block = Layout::from_size_align(QUANTUM, 8).unwrap();
+    let pool = RawPool::builder(block, 3).build(arena.clone()).unwrap();
+    let world = Arc::new(World {
+        pool,
+        order: AtomicU32::new(NOTHING),
+        served: AtomicUsize::new(0),
+        contended: Mutex::new(()),
+    });
+    let other = {
+        let world = world.clone();
+        thread::spawn(move || Broken(&world).0.serve())
+    };
+    let allocated = allocations(|| drop(Box::new(world.clone())));
+    assert_eq!(allocated.0, 1, "the counter counts");
+
+    // The warm-up: what a thread allocates once for its first wait, and the first time
+    // that it sleeps for a lock.
+    for _ in 0..5 {
+        let held = world.contended.lock();
+        world.tell(LOCK);
+        thread::sleep(Duration::from_millis(5));
+        drop(held);
+        world.until_done();
+    }
+    assert!(world.pool.get_timeout(Duration::ZERO).is_ok_and(|item| {
+        put(&world.pool, item);
+        true
+    }));
+    let all = arena.try_alloc(Shape::new(1).unwrap()).unwrap();
+    let one = world.pool.get().unwrap();
+    assert!(world.pool.get_timeout(Duration::from_micros(1)).is_err());
+    put(&world.pool, one);
+    arena.free(all).unwrap();
+    for _ in 0..5 {
+        scenario(&world, &arena);
+    }
+
+    for round in 0..20 {
+        let (count, last) = allocations(|| scenario(&world, &arena));
+        assert_eq!(count, 0, "round {round}: the last was of {last} bytes");
+    }
+
+    world.tell(STOP);
+    other.join().unwrap();
+    let stats = world.pool.stats();
+    assert_eq!((stats.out, stats.pages, stats.growing, stats.waiting), (0, 0, 0, 0));
+    assert!(stats.withdrawn > 0 && stats.refused == 0);
+    assert_eq!((arena.stats().free, arena.stats().waiting), (2, 0));
+}
