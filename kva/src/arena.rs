@@ -44,15 +44,11 @@ use arrayvec::ArrayVec;
 use crate::clock::{Clock, NEVER};
 use crate::grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable};
 use crate::region::Region;
-use crate::requests::{Asker, Requests};
+use crate::requests::{Asker, LOOKAHEAD, Requests};
 use crate::shape::{Shape, Span};
 use crate::space::{Busy, MAX_QUANTA, Space};
 use crate::stats::ArenaStats;
 use crate::sync::{Arc, BATCH, CHECKED, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
-
-/// How many waiting requests a free looks at. A bound on the time under the lock;
-/// who waits further back is reached when those before it were served.
-const LOOKAHEAD: usize = 16;
 
 /// A grow token as arenas take it.
 pub type SpanGrow = Grow<Span, AllocError>;
@@ -72,7 +68,13 @@ pub enum ArenaError {
         /// The least that the region can commit.
         granule: usize,
     },
-    /// The caller's memory does not start at a multiple of the quantum.
+    /// Numbers have no size: their quantum is 1.
+    #[error("a quantum of {0} for an arena of numbers: it must be 1")]
+    NumbersQuantum(usize),
+    /// There is no memory for the tables of so many quanta.
+    #[error("no memory for the tables of {0} quanta")]
+    Tables(usize),
+    /// The memory does not start at a multiple of the quantum.
     #[error("memory at {base:#x} does not start at a multiple of the quantum, {quantum}")]
     Misaligned {
         /// Where the memory starts.
@@ -157,6 +159,7 @@ pub trait Reclaim: Send + Sync {
 /// Cheap to clone: clones are handles of one arena.
 ///
 /// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
 /// use kva::{Arena, Region, Reserve, Shape};
 ///
 /// let memory = Region::reserve(1 << 20, Reserve::new())?;
@@ -197,6 +200,7 @@ struct State {
 #[derive(Debug)]
 struct Reclaimer {
     owner: u32,
+    requests: usize,
     hook: Weak<dyn Reclaim>,
 }
 
@@ -232,10 +236,10 @@ impl Todo<'_> {
     fn act(&mut self) {
         loop {
             self.withdrawn.clear();
-            while let Some(waker) = self.wakes.pop() {
+            while let Some(waker) = self.wakes.pop_at(0) {
                 waker.wake();
             }
-            while let Some((committed, end)) = self.grants.pop() {
+            while let Some((committed, end)) = self.grants.pop_at(0) {
                 match end.and_then(|span| self.arena.commit(span)) {
                     Ok(span) => committed.deliver(span),
                     Err(error) => committed.refuse(error),
@@ -418,6 +422,9 @@ impl Arena {
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
         let granule = region.granule();
+        if region.base().is_none() && quantum != 1 {
+            return Err(ArenaError::NumbersQuantum(quantum));
+        }
         if !quantum.is_power_of_two() || quantum < granule {
             return Err(ArenaError::Quantum { quantum, granule });
         }
@@ -428,12 +435,13 @@ impl Arena {
         let quanta = region.len() / quantum;
         let n = u32::try_from(quanta).ok().filter(|n| (1..=MAX_QUANTA).contains(n));
         let n = n.ok_or(ArenaError::Size(quanta))?;
+        let space = Space::new(n, base / quantum).ok_or(ArenaError::Tables(quanta))?;
         Ok(Self(Arc::new(Inner {
             id: unique_id(),
             quantum,
             bypass,
             state: Mutex::new(State {
-                space: Space::new(n, base / quantum),
+                space,
                 requests: Requests::default(),
                 reclaimers: Vec::new(),
                 published: NEVER,
@@ -478,7 +486,11 @@ impl Arena {
     ///
     /// # Errors
     /// The address is not in this arena, or no span that is taken starts there.
-    pub fn span_at(&self, address: NonNull<u8>) -> Result<Span, SpanAtError> {
+    ///
+    /// # Safety
+    /// The span is the caller's: a span that is another's is not to be freed, since its
+    /// memory is in use.
+    pub unsafe fn span_at(&self, address: NonNull<u8>) -> Result<Span, SpanAtError> {
         let address = address.addr().get();
         let Some(base) = self.0.region.base() else {
             return Err(SpanAtError::Foreign(address));
@@ -499,17 +511,16 @@ impl Arena {
         &self.0.clock
     }
 
-    /// Makes room for `requests` more that wait at once, so that queueing them allocates
-    /// nothing. A pool calls it when it is made, for as many grows as it may have pending.
-    pub fn reserve_requests(&self, requests: usize) {
-        self.0.lock().requests.reserve(requests);
-    }
-
-    /// Calls `hook` from now on whenever a request has to wait, but for those of `owner`:
-    /// who asks has nothing to spare.
+    /// Makes somebody known whose requests are those of `owner`: there is room for all of
+    /// them at once from now on, so that queueing them allocates nothing; and `hook` is
+    /// called whenever a request has to wait, but for those of `owner`: who asks has
+    /// nothing to spare. For as long as `hook` can be upgraded.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
-        let new = Reclaimer { owner: owner.id(), hook };
+        let new = Reclaimer { owner: owner.id(), requests: owner.len() as usize, hook };
         let mut state = self.0.lock();
+        let living = state.reclaimers.iter().filter(|other| other.hook.strong_count() > 0);
+        let requests = living.map(|other| other.requests).sum::<usize>() + new.requests;
+        state.requests.reserve(requests);
         // In a dead one's place: none moves while somebody calls them one by one.
         match state.reclaimers.iter_mut().find(|other| other.hook.strong_count() == 0) {
             Some(dead) => *dead = new,
@@ -672,7 +683,8 @@ impl Arena {
     }
 
     /// Takes a grow out of the queue that was [withdrawn](GrowTable::withdraw), if it got
-    /// there.
+    /// there, and lets go what is kept for it; or what is kept for one that was committed
+    /// to and has [ended](GrowTable::end).
     ///
     /// Either the asker queued it before this call has the lock, and it is found here; or
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
@@ -680,6 +692,7 @@ impl Arena {
         self.0.change(|state, todo| {
             state.let_go(id);
             if let Some(at) = state.requests.find_claim(id)
+                && matches!(state.requests.asker(at), Asker::Grow(_))
                 && let Asker::Grow(grow) = state.requests.remove(at)
             {
                 todo.withdrawn.push(grow);
@@ -706,6 +719,33 @@ impl Arena {
     /// As [`free`](Self::free).
     pub fn free_to(&self, claim: Claim<'_>, span: Span) -> Result<Heir, FreeError> {
         self.release(span, Some(claim))
+    }
+
+    /// Gives a span to the oldest request that came before `than` and that it suits: to
+    /// that one and nobody else. `Ok(false)`: there is none, nothing was changed, and the
+    /// span is still the caller's.
+    ///
+    /// # Errors
+    /// As [`free`](Self::free).
+    pub fn yield_to_older(&self, span: Span, than: u64) -> Result<bool, FreeError> {
+        let inner = &*self.0;
+        if span.arena != inner.id {
+            return Err(FreeError::ForeignArena(span));
+        }
+        inner.change(|state, todo| {
+            state.check_held(span)?;
+            let Some(at) = state.requests.find_older(than, |shape| state.space.suits(span.busy(), shape))
+            else {
+                return Ok(false);
+            };
+            let shape = state.requests.get(at).shape;
+            let kept = inner.span(state.space.pass_on(span.busy(), shape));
+            if !state.answer(at, Ok(kept), todo) {
+                // It was withdrawn just now; what it would have had is free, and granted in turn.
+                todo.more = true;
+            }
+            Ok(true)
+        })
     }
 
     fn release(&self, span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {

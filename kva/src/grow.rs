@@ -167,6 +167,13 @@ impl GrowTable {
         self.elect(id, WITHDRAWN)
     }
 
+    /// Notes that the request, which was committed to, has ended: what is freed to it from
+    /// now on comes too late. Under the lock of the pool that asked. Whoever keeps
+    /// something for it must be told to [`forget`](crate::Arena::forget) it afterwards.
+    pub fn end(&self, id: GrowId) {
+        Claim { table: self, id }.spend();
+    }
+
     fn elect(&self, id: GrowId, state: u64) -> bool {
         // Relaxed: the word only elects; see the module.
         self.slots[id.slot as usize]

@@ -53,6 +53,9 @@ impl Reserve {
     }
 }
 
+/// What reserved regions are aligned to, if they are as long: a huge page.
+const ALIGN: usize = 2 << 20;
+
 /// What is behind an arena's quanta.
 #[derive(Debug)]
 pub struct Region(Kind);
@@ -79,7 +82,8 @@ impl Region {
     }
 
     /// `bytes` bytes of address space, reserved by `mmap(2)` and inaccessible until
-    /// taken. Unmapped when the arena is dropped.
+    /// taken. It starts at a multiple of its length, rounded up to a power of two, or of
+    /// 2 MiB if it is longer. Unmapped when the arena is dropped.
     ///
     /// Taking a span commits it: `mprotect(2)` makes it accessible, which fails if the
     /// kernel's accounting refuses the memory. The failure reaches whoever asked, as
@@ -95,15 +99,28 @@ impl Region {
                 format!("a region of {bytes} bytes: it must be a positive multiple of the page size, {page}"),
             ));
         }
+        // Aligned as its largest spans may want it, and as huge pages do.
+        let align = bytes.checked_next_power_of_two().unwrap_or(ALIGN).clamp(page, ALIGN);
+        let Some(mapped) = bytes.checked_add(align - page) else {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        };
         // SAFETY: a null hint and no MAP_FIXED: the kernel picks addresses that nobody uses.
-        let base = unsafe {
+        let start = unsafe {
             rustix::mm::mmap_anonymous(
                 std::ptr::null_mut(),
-                bytes,
+                mapped,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
         }?;
+        let before = start.addr().next_multiple_of(align) - start.addr();
+        let base = start.wrapping_byte_add(before);
+        for (at, bytes) in [(start, before), (base.wrapping_byte_add(bytes), mapped - before - bytes)] {
+            if bytes > 0 {
+                // SAFETY: the ends of the mapping just made, which nobody else knows.
+                unsafe { rustix::mm::munmap(at, bytes) }?;
+            }
+        }
         let Some(base) = NonNull::new(base.cast::<u8>()) else {
             return Err(io::Error::other("mmap placed a region at address zero"));
         };

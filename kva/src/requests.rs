@@ -22,6 +22,10 @@ use crate::grow::GrowId;
 use crate::list::{Link, List, NIL};
 use crate::shape::{Shape, Span};
 
+/// How many waiting requests are looked at in one hold of the lock. A bound on the time
+/// under it; who waits further back is reached when those before it were served.
+pub(crate) const LOOKAHEAD: usize = 16;
+
 /// Who waits.
 #[derive(Debug)]
 pub(crate) enum Asker {
@@ -67,8 +71,6 @@ pub(crate) struct Requests {
     vacant: Vec<u32>,
     parked: Vec<(GrowId, Span)>,
     waiting: usize,
-    /// How many requests room was made for.
-    reserved: usize,
     /// How many spans were ever granted past a waiting head.
     overtakes: u64,
 }
@@ -88,14 +90,13 @@ impl Requests {
         &self.entries[at as usize]
     }
 
-    /// Makes room for `additional` more requests, so that queueing them allocates nothing.
-    pub(crate) fn reserve(&mut self, additional: usize) {
-        self.reserved += additional;
-        let more = self.reserved.saturating_sub(self.entries.len());
+    /// Makes room for `requests` in all, so that queueing them allocates nothing.
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        let more = requests.saturating_sub(self.entries.len());
         self.entries.reserve(more);
         self.links.reserve(more);
-        self.vacant.reserve(self.reserved.saturating_sub(self.vacant.len()));
-        self.parked.reserve(self.reserved.saturating_sub(self.parked.len()));
+        self.vacant.reserve(requests.saturating_sub(self.vacant.len()));
+        self.parked.reserve(requests.saturating_sub(self.parked.len()));
     }
 
     /// Keeps a span for a grow that is on its way here.
@@ -214,6 +215,16 @@ impl Requests {
     /// mostly old.
     pub(crate) fn find_claim(&self, id: GrowId) -> Option<u32> {
         self.order.iter(&self.links).find(|&at| self.asker(at).claim() == Some(id))
+    }
+
+    /// The oldest request that came before `than`, whose shape is good, and that was not
+    /// withdrawn. Looks at a bounded number of them.
+    pub(crate) fn find_older(&self, than: u64, good: impl Fn(Shape) -> bool) -> Option<u32> {
+        let older =
+            self.order.iter(&self.links).take(LOOKAHEAD).take_while(|&at| self.get(at).asked_at < than);
+        older
+            .filter(|&at| good(self.get(at).shape))
+            .find(|&at| !matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn()))
     }
 
     /// Whether the grow `id` slept here and has its answer, which it has not taken yet.

@@ -59,9 +59,14 @@ fn class_of(len: u32) -> usize {
 }
 
 impl Space {
-    /// One free run of `n` quanta, the first of which is at position `origin`.
-    pub(crate) fn new(n: u32, origin: usize) -> Self {
+    /// One free run of `n` quanta, the first of which is at position `origin`. `None`:
+    /// there is no memory for its tables.
+    pub(crate) fn new(n: u32, origin: usize) -> Option<Self> {
         debug_assert!(0 < n && n <= MAX_QUANTA);
+        // Zeroed vectors cost nothing until they are touched, but cannot be had fallibly:
+        // so whether there is room for them is tried first.
+        let table_bytes = (size_of::<Link>() + 2 * size_of::<u32>()).checked_mul(n as usize)?;
+        Vec::<u8>::new().try_reserve_exact(table_bytes).ok()?;
         let mut space = Self {
             origin,
             len: vec![0; n as usize],
@@ -73,7 +78,7 @@ impl Space {
             serial: 0,
         };
         space.insert(0, n);
-        space
+        Some(space)
     }
 
     /// How many quanta there are.
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn frees_join_on_both_sides() {
-        let mut space = Space::new(12, 0);
+        let mut space = Space::new(12, 0).unwrap();
         let [a, b, c] = [4, 4, 4].map(|len| space.take(shape(len, 1)).unwrap());
         assert_eq!(space.take(shape(1, 1)), None);
         space.give(a);
@@ -286,7 +291,7 @@ mod tests {
 
     #[test]
     fn alignment_counts_from_the_origin() {
-        let mut space = Space::new(8, 3);
+        let mut space = Space::new(8, 3).unwrap();
         let taken = space.take(shape(4, 4)).unwrap();
         assert_eq!(taken.start, 1, "position 4");
         assert_eq!(space.largest(4), 3, "position 8 on");
@@ -294,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_fits_only_just_is_found() {
-        let mut space = Space::new(7, 0);
+        let mut space = Space::new(7, 0).unwrap();
         let first = space.take(shape(1, 1)).unwrap();
         assert_eq!(first.start, 0);
         // Quanta 1..7 are free: a run of 6 quanta in which 4 at a multiple of 2 fit,
@@ -305,7 +310,7 @@ mod tests {
 
     #[test]
     fn passing_on_keeps_what_is_asked_and_frees_the_rest() {
-        let mut space = Space::new(8, 0);
+        let mut space = Space::new(8, 0).unwrap();
         let all = space.take(shape(8, 1)).unwrap();
         let kept = space.pass_on(all, shape(3, 1));
         assert_eq!((kept.start, kept.len, space.free()), (0, 3, 5));
@@ -332,7 +337,7 @@ mod tests {
         /// The clever structure beside a naive one: a vector of who owns each quantum.
         #[test]
         fn agrees_with_a_vector_of_owners(n in 1u32..80, origin in 0usize..9, ops in prop::collection::vec(op(), 1..120)) {
-            let mut space = Space::new(n, origin);
+            let mut space = Space::new(n, origin).unwrap();
             let mut owner = vec![None; n as usize];
             let mut held: Vec<Busy> = Vec::new();
             for op in ops {

@@ -75,7 +75,8 @@ impl Manual {
     }
 }
 
-impl Backend for Manual {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for Manual {
     type Page = Span;
     type Error = AllocError;
 

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use kva::sync::{Arc, Mutex, block_on_until};
-use kva::{AllocError, Answer, Arena, Claim, Committed, GrowId, Shape, Span, SpanGrow};
+use kva::{AllocError, Answer, Arena, Claim, Clock, Committed, GrowId, Shape, Span, SpanGrow};
 use pool::{Backend, PageAllocator};
 
 use crate::backends::Manual;
@@ -47,7 +47,8 @@ macro_rules! arena_backend {
 #[derive(Debug, Clone)]
 pub struct SleepsUnreachably(pub Arena);
 
-impl Backend for SleepsUnreachably {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for SleepsUnreachably {
     arena_backend!();
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -141,7 +142,8 @@ impl FreeThenWake {
     }
 }
 
-impl PageAllocator for FreeThenWake {
+// SAFETY: pages are spans of an arena.
+unsafe impl PageAllocator for FreeThenWake {
     type Error = AllocError;
 
     fn granule(&self) -> usize {
@@ -156,7 +158,9 @@ impl PageAllocator for FreeThenWake {
         Ok(span.map(|span| Backend::base(&self.arena, &span)))
     }
     fn free(&self, base: NonNull<u8>, _: Layout) {
-        self.free_span(self.arena.span_at(base).expect("a page starts with a span"));
+        // SAFETY: the page is the caller's, who gives it back.
+        let span = unsafe { self.arena.span_at(base) };
+        self.free_span(span.expect("a page starts with a span"));
     }
 }
 
@@ -165,7 +169,8 @@ impl PageAllocator for FreeThenWake {
 #[derive(Debug, Clone)]
 pub struct CommitsLate(pub Arena);
 
-impl Backend for CommitsLate {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for CommitsLate {
     arena_backend!();
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -218,7 +223,8 @@ impl QueuesBlindly {
     }
 }
 
-impl Backend for QueuesBlindly {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for QueuesBlindly {
     type Page = Span;
     type Error = AllocError;
 
@@ -265,7 +271,8 @@ pub fn deliver_taking_first(backend: &Manual) {
 #[derive(Debug, Clone)]
 pub struct KeepsOwnTime(pub Arena);
 
-impl Backend for KeepsOwnTime {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for KeepsOwnTime {
     arena_backend!();
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
@@ -279,11 +286,38 @@ impl Backend for KeepsOwnTime {
     }
 }
 
+/// Gives a page to whoever has waited longer, whether it is of use there or not.
+#[derive(Debug, Clone)]
+pub struct YieldsToAnybody(pub Arena);
+
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for YieldsToAnybody {
+    arena_backend!();
+
+    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
+        Backend::ask(&self.0, page, grow)
+    }
+    fn forget(&self, id: GrowId) {
+        Backend::forget(&self.0, id);
+    }
+    fn release(&self, page: Span, layout: Layout) {
+        Backend::release(&self.0, page, layout);
+    }
+    fn yield_to_older(&self, page: Span, layout: Layout, _: u64) -> Option<Span> {
+        Backend::release(&self.0, page, layout);
+        None
+    }
+    fn clock(&self) -> Arc<Clock> {
+        Backend::clock(&self.0)
+    }
+}
+
 /// Takes pages back and does not free them.
 #[derive(Debug, Clone)]
 pub struct ReleasesNothing(pub Arena);
 
-impl Backend for ReleasesNothing {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for ReleasesNothing {
     arena_backend!();
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {

@@ -39,7 +39,8 @@ fn world(bypass: u32, most: &AtomicU64) {
 fn overtaken_once_and_no_more() {
     static MOST: AtomicU64 = AtomicU64::new(0);
     model("bypass/once", || world(1, &MOST));
-    assert!(cfg!(not(loom)) || MOST.load(Relaxed) == 1, "nobody was ever overtaken");
+    let ran = std::env::var_os("LOOM_KNOWN_BAD").is_none() && std::env::var_os("LOOM_ONLY").is_none();
+    assert!(cfg!(not(loom)) || !ran || MOST.load(Relaxed) == 1, "nobody was ever overtaken");
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn while_others_wait() {
     });
     let both = BOTH_WAITED.load(Relaxed);
     println!("refused/while_others_wait: both waited in {both} executions");
-    assert!(cfg!(not(loom)) || both > 0, "in no execution did both wait");
+    let ran = std::env::var_os("LOOM_KNOWN_BAD").is_none() && std::env::var_os("LOOM_ONLY").is_none();
+    assert!(cfg!(not(loom)) || !ran || both > 0, "in no execution did both wait");
 }
 
 #[test]
@@ -71,7 +72,8 @@ struct PanicsOnce {
     keeps_token: bool,
 }
 
-impl Backend for PanicsOnce {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for PanicsOnce {
     type Page = Span;
     type Error = AllocError;
 

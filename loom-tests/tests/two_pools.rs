@@ -1,13 +1,18 @@
 //! Two clients of one arena: neither starves the other, and nobody hangs on what the other
 //! holds without need.
 
-use kva::sync::thread::spawn;
+use std::time::Duration;
+
+use kva::sync::thread::{spawn, yield_now};
 use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, GrowId, GrowTable, Refusal, Sink, Span};
-use loom_tests::historical::KeepsOwnTime;
+use loom_tests::historical::{KeepsOwnTime, YieldsToAnybody};
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put};
-use pool::Backend;
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put, shape};
+use pool::{ArenaPages, Backend, Classic};
+
+/// Under loom a deadline passes when loom wants.
+const SOON: Duration = Duration::from_micros(50);
 
 /// Another client's request, older than everybody's here.
 #[derive(Default)]
@@ -74,6 +79,91 @@ fn no_deadlock() {
 }
 
 #[test]
+fn no_deadlock_where_getters_sleep_in_the_back_end() {
+    model("two_pools/classic", || sharing(|arena| Classic::new(ArenaPages(arena))));
+}
+
+#[test]
 fn a_pool_that_keeps_what_others_wait_for() {
     known_bad("two_pools/keeps_idle", "deadlock", || sharing(KeepsOwnTime));
+}
+
+/// The older request wants more than the pool's page: that is of no use to it, and is the
+/// getter's of the pool.
+fn unsatisfiable<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
+    let arena = arena(3, 0);
+    let pool = Arc::new(pages(1).bypass(0).build(backend(arena.clone())).unwrap());
+    let item = pool.try_get().unwrap();
+    let pinned = arena.try_alloc(one()).unwrap();
+    let (older, table) = (Arc::new(Older::default()), GrowTable::new(1));
+    let token = table.reserve(0, arena.clock().now(), older.clone());
+    assert!(matches!(arena.ask(shape(3), token), Answer::Later));
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || get(&pool).unwrap())
+    };
+    // It waits in the pool before the page is put: later it would wait behind the older one.
+    while pool.stats().waiting == 0 {
+        yield_now();
+    }
+    put(&pool, item);
+    put(&pool, getter.join().unwrap());
+    assert_eq!(pool.stats().pages, 0, "with nobody waiting here, the page goes where somebody does");
+    arena.free(pinned).unwrap();
+    let served = older.0.lock().pop();
+    arena.free(served.expect("the older request was starved")).unwrap();
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn an_older_request_that_the_page_does_not_suit() {
+    model("two_pools/unsatisfiable_older", || unsatisfiable(|arena| arena));
+}
+
+#[test]
+fn a_page_given_to_who_cannot_use_it() {
+    known_bad("two_pools/yields_to_anybody", "deadlock", || unsatisfiable(YieldsToAnybody));
+}
+
+/// Another client's request, which frees at once what it is granted, and notes it.
+struct Brief(Arena, Mutex<bool>);
+
+impl Sink<Span, AllocError> for Brief {
+    fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+        self.0.free(end.unwrap()).unwrap();
+        *self.1.lock() = true;
+    }
+}
+
+/// A pool's waiter gives up while the arena grants to it, so that its page comes to nobody
+/// there; somebody else waits for one.
+fn surplus<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
+    let arena = arena(1, 0);
+    let pool = Arc::new(pages(1).bypass(0).build(backend(arena.clone())).unwrap());
+    let held = arena.try_alloc(one()).unwrap();
+    let impatient = {
+        let pool = pool.clone();
+        spawn(move || pool.get_timeout(SOON).map(|item| put(&pool, item)).is_ok())
+    };
+    let (other, table) = (Arc::new(Brief(arena.clone(), Mutex::default())), GrowTable::new(1));
+    let token = table.reserve(0, arena.clock().now(), other.clone());
+    assert!(matches!(arena.ask(one(), token), Answer::Later));
+    arena.free(held).unwrap();
+    impatient.join().unwrap();
+    assert!(*other.1.lock(), "a page lies idle beside a request");
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn a_page_that_came_for_nobody() {
+    model("two_pools/surplus", || surplus(|arena| arena));
+}
+
+#[test]
+fn a_page_that_came_for_nobody_is_kept() {
+    known_bad("two_pools/surplus_kept", "a page lies idle beside a request", || surplus(KeepsOwnTime));
 }

@@ -30,6 +30,9 @@ pub(crate) enum CarveError {
     TooLarge { items: u32, stride: usize },
 }
 
+/// The most items a page may have: two values of an item's link are taken.
+const MOST_ITEMS: u32 = u32::MAX - 2;
+
 /// Where nothing else is asked for, a page has room for at least this many items that
 /// are smaller than what the back-end hands out: then less than an eighth is wasted.
 const ROOM: usize = 8;
@@ -46,6 +49,9 @@ impl Carve {
             return Err(CarveError::NoItems);
         }
         let stride = item.pad_to_align().size();
+        if items.is_some_and(|items| items > MOST_ITEMS) {
+            return Err(CarveError::TooLarge { items: items.unwrap_or(MOST_ITEMS), stride });
+        }
         let too_large = CarveError::TooLarge { items: items.unwrap_or(1), stride };
         let power = |bytes: usize| bytes.checked_next_power_of_two().ok_or(too_large);
         let (items, bytes) = match items {
@@ -53,7 +59,8 @@ impl Carve {
             None if stride >= granule => (1, stride),
             None => {
                 let bytes = power(stride * ROOM)?.max(granule);
-                (u32::try_from(bytes / stride).map_err(|_| too_large)?, bytes)
+                let items = u32::try_from(bytes / stride).ok().filter(|&items| items <= MOST_ITEMS);
+                (items.ok_or(too_large)?, bytes)
             }
         };
         let (bytes, align) = if items == 1 {

@@ -11,9 +11,9 @@ use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
 use crate::ledger::Ledger;
 use crate::pages::{Loan, Pages, PutError};
-use crate::state::{Fixed, State};
+use crate::state::{Arrival, End, Fixed, State};
 use crate::stats::{Counts, PoolStats};
-use crate::todo::Todo;
+use crate::todo::{Heir, Todo};
 use crate::waiter::Queue;
 
 /// A pool, as its handles, getters and pending grows share it.
@@ -50,6 +50,29 @@ impl<B: Backend> Drop for Kept<'_, B> {
     }
 }
 
+/// A slot of the ledger that no grow holds. Given back when dropped, so also if the
+/// back-end panics.
+struct HeldSlot<'a, B: Backend>(Option<&'a Core<B>>);
+
+impl<B: Backend> Drop for HeldSlot<'_, B> {
+    fn drop(&mut self) {
+        if let Some(core) = self.0 {
+            core.change(|state, _| state.ledger.ended());
+        }
+    }
+}
+
+/// Refuses a grow when dropped: its back-end panicked while delivering.
+struct EndsGrow<'a, B: Backend>(Option<(&'a Core<B>, GrowId)>);
+
+impl<B: Backend> Drop for EndsGrow<'_, B> {
+    fn drop(&mut self) {
+        if let Some((core, id)) = self.0 {
+            core.end_grow(id, Err(Refusal::Abandoned));
+        }
+    }
+}
+
 /// The limits a pool starts with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -60,6 +83,9 @@ pub(crate) struct Limits {
     pub(crate) bypass: u32,
 }
 
+/// The most grows that may be pending at once: their table is made at once.
+const MOST_GROWING: u32 = 1 << 16;
+
 impl Limits {
     fn check(self) -> Result<(), ConfigError> {
         let Self { hard, low, high, growing, .. } = self;
@@ -68,6 +94,9 @@ impl Limits {
         }
         if growing == 0 {
             return Err(ConfigError::ZeroGrowing);
+        }
+        if growing > MOST_GROWING {
+            return Err(ConfigError::TooManyGrowing { growing, most: MOST_GROWING });
         }
         if low > high || low > hard {
             return Err(ConfigError::Water { low, high, limit: hard });
@@ -129,15 +158,37 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, page: B::Page, heir: Option<GrowId>) {
-        match heir {
-            None => self.backend.release(page, self.carve.page),
-            Some(heir) => self.backend.release_to(page, self.carve.page, Claim::new(&self.table, heir)),
+    pub(crate) fn release(&self, page: B::Page, to: Heir) {
+        let layout = self.carve.page;
+        match to {
+            Heir::Anybody => self.backend.release(page, layout),
+            Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
+            Heir::OlderThan(moment) => {
+                let mut slot = HeldSlot(Some(self));
+                let back = self.backend.yield_to_older(page, layout, moment);
+                let back = back.map(|page| self.arrival(page));
+                slot.0 = None;
+                self.change(|state, _| state.offered(back));
+            }
         }
+    }
+
+    /// A page and where it starts.
+    pub(crate) fn arrival(&self, page: B::Page) -> Arrival<B> {
+        let base = self.backend.base(&page);
+        (page, base)
     }
 
     pub(crate) fn forget(&self, id: GrowId) {
         self.backend.forget(id);
+    }
+
+    fn end_grow(&self, id: GrowId, end: End<B>) {
+        self.change(|state, todo| {
+            if let Err(error) = state.end_grow(id, end, todo) {
+                state.fail_one(error, todo);
+            }
+        });
     }
 
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
@@ -174,41 +225,61 @@ impl<B: Backend> Core<B> {
         match look? {
             Look::Got(kept) => Ok(kept.into_loan()),
             Look::Reserved => {
-                let found = self.bring_page()?;
-                if !found {
+                let Some((page, base)) = self.bring_page()? else {
                     return Err(TryGetError::Scarce);
-                }
-                let kept = self.change(|state, _| state.take(kva::NEVER).map(|loan| Kept::new(self, loan)));
-                kept.map(Kept::into_loan).ok_or(TryGetError::Exhausted)
+                };
+                let kept = self.change(|state, _| {
+                    state.arrive(page, base);
+                    if state.closed {
+                        return Err(TryGetError::Closed);
+                    }
+                    state.take(kva::NEVER).map(|loan| Kept::new(self, loan)).ok_or(TryGetError::Exhausted)
+                });
+                kept.map(Kept::into_loan)
             }
         }
     }
 
-    /// Turns a slot that was reserved in the ledger into a page, without sleeping. `false`:
-    /// the back-end is scarce.
-    pub(crate) fn bring_page(&self) -> Result<bool, TryGetError<B::Error>> {
-        /// Gives the slot back, also if the back-end panics.
-        struct Slot<'a, B: Backend>(Option<&'a Core<B>>);
-        impl<B: Backend> Drop for Slot<'_, B> {
-            fn drop(&mut self) {
-                if let Some(core) = self.0 {
-                    core.change(|state, _| state.ledger.ended());
+    /// Grows until `pages` are held, without waiting, or no more come.
+    pub(crate) fn prime(&self, pages: u32) -> Result<u32, TryGetError<B::Error>> {
+        loop {
+            let (held, reserved) = self.change(|state, _| {
+                let held = state.ledger.pages();
+                if state.closed {
+                    return Err(TryGetError::Closed);
                 }
+                Ok((held, held < pages && state.ledger.reserve()))
+            })?;
+            if !reserved {
+                return Ok(held);
+            }
+            let Some((page, base)) = self.bring_page()? else {
+                return Ok(held);
+            };
+            self.change(|state, _| state.arrive(page, base));
+            if self.lock().ledger.pages() <= held {
+                // It went back at once: above high water, or somebody else waits for it.
+                return Ok(held);
             }
         }
-        let mut slot = Slot(Some(self));
-        let page = match self.backend.try_page(self.carve.page) {
-            Ok(Some(page)) => page,
-            Ok(None) => return Ok(false),
+    }
+
+    /// Brings a page for a slot that was reserved in the ledger, without sleeping. `None`:
+    /// the back-end is scarce. Without a page, the slot is given back.
+    fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
+        let mut slot = HeldSlot(Some(self));
+        match self.backend.try_page(self.carve.page) {
+            Ok(Some(page)) => {
+                let arrival = self.arrival(page);
+                slot.0 = None;
+                Ok(Some(arrival))
+            }
+            Ok(None) => Ok(None),
             Err(error) => {
                 self.change(|state, _| state.counts.refused += 1);
-                return Err(TryGetError::Backend(error));
+                Err(TryGetError::Backend(error))
             }
-        };
-        let base = self.backend.base(&page);
-        slot.0 = None;
-        self.change(|state, todo| state.arrive(page, base, todo));
-        Ok(true)
+        }
     }
 
     /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
@@ -262,15 +333,10 @@ impl<B: Backend> Core<B> {
 /// Where grows end that their back-end kept.
 impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
     fn finish(&self, id: GrowId, end: Result<B::Page, Refusal<B::Error>>) {
-        let end = end.map(|page| {
-            let base = self.backend.base(&page);
-            (page, base)
-        });
-        self.change(|state, todo| {
-            if let Err(error) = state.end_grow(id, end, todo) {
-                state.fail_one(error, todo);
-            }
-        });
+        let mut panicked = EndsGrow(Some((self, id)));
+        let end = end.map(|page| self.arrival(page));
+        panicked.0 = None;
+        self.end_grow(id, end);
     }
 }
 

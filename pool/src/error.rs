@@ -60,6 +60,14 @@ pub enum ConfigError {
     /// No grow may ever be pending.
     #[error("at most zero grows pending at once")]
     ZeroGrowing,
+    /// More grows pending at once than there may ever be.
+    #[error("at most {growing} grows pending at once: {most} is the most")]
+    TooManyGrowing {
+        /// What was asked for.
+        growing: u32,
+        /// The most there may be.
+        most: u32,
+    },
     /// Items that cannot be carved from pages, and why.
     #[error("{0}")]
     Items(String),

@@ -66,10 +66,8 @@ impl<'a, B: Backend> Getter<'a, B> {
                 }
                 Step::Ask(grow) => match core.backend().ask(core.carve.page, grow) {
                     Answer::Now(committed, answer) => {
-                        let answer = answer.map(|page| {
-                            let base = core.backend().base(&page);
-                            (page, base)
-                        });
+                        // Before the token is given up: if this panics, it refuses itself.
+                        let answer = answer.map(|page| core.arrival(page));
                         end = Some((committed.into_id(), answer.map_err(kva::Refusal::Error)));
                         continue;
                     }

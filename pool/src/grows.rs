@@ -42,10 +42,11 @@ impl Pending {
     }
 
     /// How many of the pages that were released for it did not reach it, if it comes back
-    /// with the one that starts at `base`.
-    pub(crate) fn stolen(&self, base: Option<usize>) -> u64 {
-        let reached = base.is_some_and(|base| self.heir_of.contains(&base));
-        self.released - u64::from(reached)
+    /// with the one that starts at `base`. With claims no page goes astray: if it comes back
+    /// with another, it had that before the release, which then was for anybody.
+    pub(crate) fn stolen(&self, base: Option<usize>, claims: bool) -> u64 {
+        let reached = base.is_some_and(|base| claims || self.heir_of.contains(&base));
+        self.released.saturating_sub(u64::from(reached))
     }
 }
 

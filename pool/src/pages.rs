@@ -219,11 +219,13 @@ impl<P> Pages<P> {
             return Err(self.inside_a_page(address));
         };
         let offset = address - base;
-        let index = (offset / self.carve.stride) as u32;
-        if !offset.is_multiple_of(self.carve.stride) || index >= self.carve.items {
-            let offset = offset - (index.min(self.carve.items - 1) as usize) * self.carve.stride;
+        let index = offset / self.carve.stride;
+        let last = self.carve.items as usize - 1;
+        if !offset.is_multiple_of(self.carve.stride) || index > last {
+            let offset = offset - index.min(last) * self.carve.stride;
             return Err(PutError::NotAnItem { pointer: address, offset });
         }
+        let index = index as u32;
         Ok(Slot { page, index })
     }
 

@@ -55,8 +55,8 @@ impl Builder {
     }
 
     /// Pages kept when idle: a page that becomes wholly free while more are held goes back
-    /// at once. Default: the hard limit, so that all are kept until the back-end is
-    /// scarce or the pool is drained.
+    /// at once. Default: no bound but the hard limit, so that all are kept until the
+    /// back-end is scarce or the pool is drained.
     pub const fn high_water(mut self, pages: u32) -> Self {
         self.high = Some(pages);
         self
@@ -85,7 +85,7 @@ impl Builder {
 
     /// Makes a pool that is fed by `backend`. It holds no pages yet.
     ///
-    /// All that `get`, `put` and waiting need is allocated here: tables of 48 bytes a page
+    /// All that `get`, `put` and waiting need is allocated here: tables of about 80 bytes a page
     /// and 4 bytes an item, backed by the kernel as far as they are used.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Builder {
         let limits = Limits {
             hard: self.hard,
             low: self.low,
-            high: self.high.unwrap_or(self.hard),
+            high: self.high.unwrap_or(u32::MAX),
             growing: self.growing,
             bypass: self.bypass,
         };
@@ -112,6 +112,7 @@ impl Builder {
 /// for ever, since nobody can put them any more: put them first.
 ///
 /// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
 /// use kva::{Arena, Region, Reserve};
 /// use pool::RawPool;
 /// use std::alloc::Layout;
@@ -154,8 +155,9 @@ impl<B: Backend> RawPool<B> {
 
     /// Gets an item, waiting at most `timeout` in the pool.
     ///
-    /// A back-end that sleeps on its caller's thread cannot be left before it returns;
-    /// the deadline is looked at then.
+    /// A back-end that sleeps on its caller's thread cannot be left before it returns, and
+    /// the getter may have to go there more than once: the deadline is looked at while it
+    /// waits in the pool.
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`GetError::TimedOut`].
@@ -191,22 +193,13 @@ impl<B: Backend> RawPool<B> {
     }
 
     /// Grows until `pages` are held, without waiting; how many are held then. Fewer than
-    /// asked for: the hard limit is lower, or the back-end has no more right now.
+    /// asked for: the hard limit or high water is lower, the back-end has no more right now,
+    /// or somebody else waits for it.
     ///
     /// # Errors
     /// The pool is closed, or the back-end refused a page.
     pub fn prime(&self, pages: u32) -> Result<u32, TryGetError<B::Error>> {
-        loop {
-            let reserved = self.core.change(|state, _| {
-                if state.closed {
-                    return Err(TryGetError::Closed);
-                }
-                Ok(state.ledger.pages() < pages && state.ledger.reserve())
-            })?;
-            if !reserved || !self.core.bring_page()? {
-                return Ok(self.stats().pages);
-            }
-        }
+        self.core.prime(pages)
     }
 
     /// Gives idle pages back to the back-end, down to low water; how many it gave.

@@ -37,7 +37,7 @@ use crate::grows::{Asleep, Grows};
 use crate::ledger::Ledger;
 use crate::pages::{IdlePage, Loan, Pages, PutError, Slot};
 use crate::stats::Counts;
-use crate::todo::{Release, Todo, Unused};
+use crate::todo::{Heir, Release, Todo, Unused};
 use crate::waiter::{News, Queue, Waiter};
 
 /// Everything that a pool's lock guards.
@@ -92,9 +92,9 @@ impl<B: Backend> State<B> {
         self.queue.len() + self.grows.asleep()
     }
 
-    /// Whether `wanting` getters are more than what is pending will serve.
+    /// Whether `wanting` getters are more than what is free or pending will serve.
     fn is_uncovered(&self, wanting: usize) -> bool {
-        wanting > self.ledger.growing() as usize * self.fixed.items_per_page
+        wanting > self.ledger.growing() as usize * self.fixed.items_per_page + self.pages.free_items()
     }
 
     /// Takes an item for somebody who came at `asked_at`, if there is one and nobody
@@ -211,10 +211,15 @@ impl<B: Backend> State<B> {
     ) -> Result<(), GetError<B::Error>> {
         let pending = self.grows.end(id);
         let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
-        self.counts.stolen += pending.stolen(came_back);
+        self.counts.stolen += pending.stolen(came_back, B::CLAIMS);
+        if pending.released > 0 {
+            // What is still on its way to it must not be kept for it for ever.
+            self.fixed.table.end(id);
+            todo.forgets.push(id);
+        }
         match end {
             Ok((page, base)) => {
-                self.arrive(page, base, todo);
+                self.arrive(page, base);
                 Ok(())
             }
             Err(refusal) => {
@@ -225,16 +230,11 @@ impl<B: Backend> State<B> {
         }
     }
 
-    /// A page came for a slot of the ledger.
-    pub(crate) fn arrive(&mut self, page: B::Page, base: NonNull<u8>, todo: &mut Todo<'_, B>) {
+    /// A page came for a slot of the ledger. If the pool was closed or the limit lowered
+    /// meanwhile, it goes back when the state settles.
+    pub(crate) fn arrive(&mut self, page: B::Page, base: NonNull<u8>) {
         self.ledger.delivered();
-        if self.closed || self.ledger.is_over() {
-            // It was on its way when the limit was lowered or the pool closed.
-            self.ledger.released();
-            todo.releases.push(Release { page, heir: None });
-        } else {
-            self.pages.insert(page, base);
-        }
+        self.pages.insert(page, base);
     }
 
     /// Hands the error of a grow that ended to the oldest waiter. If the others that are
@@ -262,13 +262,7 @@ impl<B: Backend> State<B> {
         if self.closed || self.ledger.is_over() {
             return; // it goes anyway
         }
-        // Fair between pools: above low water it goes to whoever has waited longest.
         let head = self.queue.oldest();
-        if self.ledger.pages() > self.ledger.low() && self.fixed.clock.oldest() < head {
-            self.counts.yielded += 1;
-            self.give_up(page, None, todo);
-            return;
-        }
         // Option 3: the only way to a getter asleep inside its back-end is a page. Where a
         // thief could take it, it is for those only whom nothing else reaches.
         if B::SLEEPS
@@ -277,17 +271,36 @@ impl<B: Backend> State<B> {
             && (head == NEVER || (B::CLAIMS && asleep.asked_at < head))
         {
             heir.release(self.pages.base(page).addr().get());
-            let id = heir.id;
+            let heir = Heir::Grow(heir.id);
             self.counts.released_to_heirs += 1;
             self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());
-            self.give_up(page, Some(id), todo);
+            self.give_up(page, heir, todo);
+            return;
+        }
+        // Fair between pools: above low water it goes to who has waited longer than anybody
+        // here, if it is of use there. Where nobody waits here, `shed` sees to it.
+        if head != NEVER && self.ledger.pages() > self.ledger.low() && self.fixed.clock.oldest() < head {
+            self.give_up(page, Heir::OlderThan(head), todo);
+            let slot_held = self.ledger.reserve();
+            debug_assert!(slot_held, "its page just left it");
         }
     }
 
-    fn give_up(&mut self, page: IdlePage, heir: Option<GrowId>, todo: &mut Todo<'_, B>) {
+    /// A page that was offered to an older request is gone, or has come back.
+    pub(crate) fn offered(&mut self, back: Option<Arrival<B>>) {
+        match back {
+            Some((page, base)) => self.arrive(page, base),
+            None => {
+                self.counts.yielded += 1;
+                self.ledger.ended();
+            }
+        }
+    }
+
+    fn give_up(&mut self, page: IdlePage, to: Heir, todo: &mut Todo<'_, B>) {
         let page = self.pages.remove(page);
         self.ledger.released();
-        todo.releases.push(Release { page, heir });
+        todo.releases.push(Release { page, to });
     }
 
     /// Gives up the page that has been idle longest, if nobody waits and more than `keep`
@@ -298,7 +311,7 @@ impl<B: Backend> State<B> {
         }
         let page = self.pages.idle_page();
         if let Some(page) = page {
-            self.give_up(page, None, todo);
+            self.give_up(page, Heir::Anybody, todo);
         }
         page.is_some()
     }
@@ -359,7 +372,7 @@ impl<B: Backend> State<B> {
                 todo.more = true;
                 return;
             }
-            self.give_up(page, None, todo);
+            self.give_up(page, Heir::Anybody, todo);
         }
     }
 

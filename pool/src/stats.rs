@@ -34,7 +34,7 @@ pub struct PoolStats {
     pub hard_limit: u32,
     /// Pages never given up when idle.
     pub low_water: u32,
-    /// Pages kept when idle.
+    /// Pages kept when idle, at most the hard limit.
     pub high_water: u32,
     /// Items a page.
     pub items_per_page: u32,
@@ -79,7 +79,7 @@ impl PoolStats {
             growing: ledger.growing(),
             hard_limit: ledger.limit(),
             low_water: ledger.low(),
-            high_water: ledger.high(),
+            high_water: ledger.high().min(ledger.limit()),
             items_per_page: carve.items,
             idle: pages.free_items(),
             out: pages.out_items(),

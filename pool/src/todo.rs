@@ -15,10 +15,22 @@ use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
 
-/// A page to give back, and the pending grow it is given up for, if any.
+/// A page to give back, and for whom.
 pub(crate) struct Release<P> {
     pub(crate) page: P,
-    pub(crate) heir: Option<GrowId>,
+    pub(crate) to: Heir,
+}
+
+/// Whom a page is given up for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Heir {
+    /// Whoever waits for the back-end.
+    Anybody,
+    /// The pending grow of a getter that is asleep inside the back-end.
+    Grow(GrowId),
+    /// A request of another client that came before this moment, if there is one that
+    /// the page suits. If not, the page comes back. A slot of the ledger is held for it.
+    OlderThan(u64),
 }
 
 /// What is owed after the lock.
@@ -57,13 +69,13 @@ impl<'a, B: Backend> Todo<'a, B> {
     pub(crate) fn act(&mut self) {
         loop {
             self.unused.clear();
-            while let Some(Release { page, heir }) = self.releases.pop() {
-                self.core.release(page, heir);
+            while let Some(Release { page, to }) = self.releases.pop_at(0) {
+                self.core.release(page, to);
             }
-            while let Some(id) = self.forgets.pop() {
+            while let Some(id) = self.forgets.pop_at(0) {
                 self.core.forget(id);
             }
-            while let Some(waker) = self.wakes.pop() {
+            while let Some(waker) = self.wakes.pop_at(0) {
                 waker.wake();
             }
             if !std::mem::take(&mut self.more) {

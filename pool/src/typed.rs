@@ -19,6 +19,7 @@ use crate::stats::PoolStats;
 /// guard is dropped.
 ///
 /// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
 /// use kva::{Arena, Region, Reserve};
 /// use pool::Pool;
 ///

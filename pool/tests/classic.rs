@@ -299,7 +299,8 @@ struct Thieving {
 
 struct Handle(Arc<Thieving>);
 
-impl PageAllocator for Handle {
+// SAFETY: pages are spans of an arena.
+unsafe impl PageAllocator for Handle {
     type Error = &'static str;
 
     fn alloc(&self, page: Layout, _: Claim<'_>) -> Result<NonNull<u8>, Self::Error> {
@@ -322,7 +323,8 @@ impl PageAllocator for Handle {
 
     fn free(&self, base: NonNull<u8>, page: Layout) {
         assert_eq!(page.size(), QUANTUM);
-        let span = self.0.arena.span_at(base).unwrap();
+        // SAFETY: the page is the caller's, who gives it back.
+        let span = unsafe { self.0.arena.span_at(base) }.unwrap();
         if self.0.steals.load(SeqCst) {
             self.0.loot.lock().push(span);
         } else {

@@ -820,7 +820,8 @@ impl Slow {
 
 struct SlowHandle(Arc<Slow>);
 
-impl Backend for SlowHandle {
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for SlowHandle {
     type Page = Span;
     type Error = AllocError;
 

@@ -18,7 +18,7 @@ use anyhow::{Context, ensure};
 /// One model's line.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Model {
-    name: String,
+    pub(crate) name: String,
     executions: u64,
     seconds: f64,
     kind: String,

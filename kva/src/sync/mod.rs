@@ -46,5 +46,9 @@ mod shared {
 }
 pub use shared::{Arc, Weak, unique_id};
 
+/// Whether this is loom's world, where nothing works outside a model: examples in the
+/// documentation ask, since `rustdoc` is not told of `--cfg loom`.
+pub const IS_MODEL: bool = cfg!(loom);
+
 /// Whether equations are checked before every unlock.
 pub const CHECKED: bool = cfg!(any(debug_assertions, loom));

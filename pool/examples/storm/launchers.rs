@@ -26,7 +26,7 @@ use crate::spawn::Spawner;
 
 /// Asleep for so long beside items, a launcher is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// Without a launch for so long, the run is over: long enough to find who is stuck.
+/// With nobody at work for so long, the run is over: long enough to find who is stuck.
 const OVER_AFTER: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
@@ -65,6 +65,8 @@ struct Shared {
     next: AtomicUsize,
     done: AtomicU64,
     failed: AtomicU64,
+    /// Launchers that have an item or a program that runs: they move by themselves.
+    working: AtomicUsize,
     over: AtomicBool,
     trouble: Mutex<Option<anyhow::Error>>,
     launchers: Vec<Launcher>,
@@ -93,6 +95,7 @@ where
         next: AtomicUsize::new(0),
         done: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        working: AtomicUsize::new(0),
         over: AtomicBool::new(false),
         trouble: Mutex::new(None),
         launchers: (0..parallel).map(|_| Launcher::default()).collect(),
@@ -169,7 +172,7 @@ fn watch<B: Backend>(
         let done = shared.done.load(Relaxed);
         progress.tick(done);
         progress.waiting(waiting);
-        if done != last_done {
+        if done != last_done || shared.working.load(Relaxed) > 0 {
             (last_done, last_moved) = (done, Instant::now());
         }
         let stands_still = last_moved.elapsed() >= OVER_AFTER;
@@ -243,7 +246,10 @@ where
                 break;
             }
         };
-        match launch_one(work, pool, item, launch, spawner) {
+        shared.working.fetch_add(1, Relaxed);
+        let launched = launch_one(work, pool, item, launch, spawner);
+        shared.working.fetch_sub(1, Relaxed);
+        match launched {
             Ok(true) => {}
             Ok(false) => {
                 shared.failed.fetch_add(1, Relaxed);

@@ -32,6 +32,10 @@ fn main() -> std::process::ExitCode {
     const SOME_FAILED: u8 = 123;
 
     match storm() {
+        Ok(rows) if rows.iter().any(report::Row::fell_short) => {
+            eprintln!("storm: a protocol that should complete did not");
+            ExitCode::FAILURE
+        }
         Ok(rows) if rows.iter().any(|row| row.failed > 0) => ExitCode::from(SOME_FAILED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

@@ -33,7 +33,7 @@ pub(crate) struct Row {
     pub(crate) asked: u64,
     /// Launches that were done, whatever the program's exit status.
     pub(crate) done: u64,
-    /// Launchers that still waited when the run was given up.
+    /// Launchers that were, at some time, asleep for two seconds beside items.
     pub(crate) stuck: u64,
     /// Pages that were given back for a getter and went to somebody else.
     pub(crate) stolen: u64,
@@ -47,6 +47,14 @@ pub(crate) struct Row {
     pub(crate) failed: u64,
     /// For each stuck launcher, the state it was in.
     pub(crate) stuck_in: Vec<String>,
+}
+
+impl Row {
+    /// Whether launches were left undone by a protocol that leaves none.
+    pub(crate) fn fell_short(&self) -> bool {
+        let completes = ["claim", "choose"].contains(&self.protocol.as_str());
+        completes && (self.done < self.asked || self.stuck > 0)
+    }
 }
 
 /// Waits, in microseconds.

@@ -26,7 +26,9 @@ pub(super) fn base_of(arena: &Arena, span: Span) -> NonNull<u8> {
     arena.ptr(span).expect("an arena of numbers has no memory to pool")
 }
 
-impl Backend for Arena {
+// SAFETY: an arena hands out each quantum to one span at a time, and the memory behind it
+// is valid while the arena lives (`Region`).
+unsafe impl Backend for Arena {
     type Page = Span;
     type Error = AllocError;
 
@@ -55,6 +57,12 @@ impl Backend for Arena {
         debug_assert_eq!(freed, Ok(()), "a pool gives back what it was given, once");
     }
 
+    fn yield_to_older(&self, page: Span, _: Layout, moment: u64) -> Option<Span> {
+        let gone = self.yield_to_older(page, moment);
+        debug_assert!(gone.is_ok(), "a pool gives away what it was given");
+        (gone != Ok(true)).then_some(page)
+    }
+
     fn base(&self, page: &Span) -> NonNull<u8> {
         base_of(self, *page)
     }
@@ -64,7 +72,6 @@ impl Backend for Arena {
     }
 
     fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
-        self.reserve_requests(table.len() as usize);
         self.register(table, pool);
     }
 }

@@ -20,14 +20,17 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use kva::sync::Weak;
-use kva::{AllocError, Answer, Arena, Claim, Grow, GrowTable, Reclaim};
+use kva::sync::{Arc, Weak};
+use kva::{AllocError, Answer, Arena, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
 
 use super::Backend;
 use super::arena::{base_of, shape_of};
 
 /// A classic page allocator: two functions.
-pub trait PageAllocator: Send + Sync + 'static {
+///
+/// # Safety
+/// As for [`Backend`]: the memory of a page is nobody else's until it is freed.
+pub unsafe trait PageAllocator: Send + Sync + 'static {
     /// Why there is no page.
     type Error: Send;
 
@@ -56,9 +59,20 @@ pub trait PageAllocator: Send + Sync + 'static {
     /// Takes a page back.
     fn free(&self, base: NonNull<u8>, page: Layout);
 
-    /// A pool was made on this allocator, whose requests are those of `table`.
-    fn attach(&self, table: &GrowTable) {
-        let _ = table;
+    /// Drops what is kept for a request that has ended. Only where
+    /// [`CLAIMS`](Self::CLAIMS).
+    fn forget(&self, id: GrowId) {
+        let _ = id;
+    }
+
+    /// As [`Backend::clock`].
+    fn clock(&self) -> Arc<Clock> {
+        Arc::new(Clock::new())
+    }
+
+    /// As [`Backend::attach`].
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        let _ = (table, pool);
     }
 
     /// Takes a page back for the request that sleeps with `claim`.
@@ -87,7 +101,8 @@ pub struct ClassicPage(NonNull<u8>);
 // `PageAllocator: Sync` allows.
 unsafe impl Send for ClassicPage {}
 
-impl<A: PageAllocator> Backend for Classic<A> {
+// SAFETY: the pages are the allocator's, which promises the same.
+unsafe impl<A: PageAllocator> Backend for Classic<A> {
     type Page = ClassicPage;
     type Error = A::Error;
 
@@ -125,8 +140,16 @@ impl<A: PageAllocator> Backend for Classic<A> {
         page.0
     }
 
-    fn attach(&self, table: &GrowTable, _: Weak<dyn Reclaim>) {
-        self.0.attach(table);
+    fn forget(&self, id: GrowId) {
+        self.0.forget(id);
+    }
+
+    fn clock(&self) -> Arc<Clock> {
+        self.0.clock()
+    }
+
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        self.0.attach(table, pool);
     }
 }
 
@@ -137,7 +160,8 @@ impl<A: PageAllocator> Backend for Classic<A> {
 #[derive(Debug, Clone)]
 pub struct ArenaPages(pub Arena);
 
-impl PageAllocator for ArenaPages {
+// SAFETY: as for `Arena` as a back-end.
+unsafe impl PageAllocator for ArenaPages {
     type Error = AllocError;
 
     const CLAIMS: bool = true;
@@ -156,17 +180,29 @@ impl PageAllocator for ArenaPages {
         Ok(span.map(|span| base_of(&self.0, span)))
     }
 
-    fn attach(&self, table: &GrowTable) {
-        self.0.reserve_requests(table.len() as usize);
+    fn forget(&self, id: GrowId) {
+        self.0.forget(id);
+    }
+
+    fn clock(&self) -> Arc<Clock> {
+        self.0.clock().clone()
+    }
+
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        self.0.register(table, pool);
     }
 
     fn free(&self, base: NonNull<u8>, _: Layout) {
-        let freed = self.0.span_at(base).map(|span| self.0.free(span));
+        // SAFETY: the page is ours: the pool gives it back.
+        let span = unsafe { self.0.span_at(base) };
+        let freed = span.map(|span| self.0.free(span));
         debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
     }
 
     fn free_to(&self, base: NonNull<u8>, _: Layout, claim: Claim<'_>) {
-        let freed = self.0.span_at(base).map(|span| self.0.free_to(claim, span).map(drop));
+        // SAFETY: the page is ours: the pool gives it back.
+        let span = unsafe { self.0.span_at(base) };
+        let freed = span.map(|span| self.0.free_to(claim, span).map(drop));
         debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
     }
 }

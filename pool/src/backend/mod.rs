@@ -25,7 +25,12 @@ mod classic;
 pub use classic::{ArenaPages, Classic, PageAllocator};
 
 /// Where pages come from. Every method is called with no lock of ours held (P8).
-pub trait Backend: Send + Sync + 'static {
+///
+/// # Safety
+/// The memory of a page, as many bytes as were asked for from [`base`](Backend::base) on,
+/// aligned as asked, is valid for reads and writes and nobody else's, from when the page
+/// is delivered until it is released. Pools hand it out to safe code.
+pub unsafe trait Backend: Send + Sync + 'static {
     /// What stands for a page here: what the back-end needs to take it back.
     type Page: Send;
     /// Why there is no page.
@@ -43,9 +48,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Asks for a page of `page`'s size and alignment.
     ///
-    /// The token is answered at once, or kept and ended later, by any thread. It must
-    /// not be ended inside this call other than by the answer: its owner is waiting for
-    /// that, not for the token.
+    /// The token is answered at once, or kept and ended later, by any thread.
     fn ask(&self, page: Layout, grow: Grow<Self::Page, Self::Error>) -> Answer<Self::Page, Self::Error>;
 
     /// A page if there is one right now, without sleeping; `None`: scarce.
@@ -54,13 +57,22 @@ pub trait Backend: Send + Sync + 'static {
     /// As [`ask`](Self::ask).
     fn try_page(&self, page: Layout) -> Result<Option<Self::Page>, Self::Error>;
 
-    /// Drops a grow that was withdrawn, if it was asked and is still kept.
+    /// Drops a grow that was withdrawn, if it was asked and is still kept; and what is kept
+    /// for a grow that a page was released to, and that has ended.
     fn forget(&self, id: GrowId) {
         let _ = id;
     }
 
     /// Takes a page back.
     fn release(&self, page: Self::Page, layout: Layout);
+
+    /// Takes a page back for the oldest request of another pool that came before `moment`,
+    /// by the [`clock`](Self::clock), if there is one that the page suits. `Some`: there is
+    /// none, and the page is still the pool's.
+    fn yield_to_older(&self, page: Self::Page, layout: Layout, moment: u64) -> Option<Self::Page> {
+        let _ = (layout, moment);
+        Some(page)
+    }
 
     /// Takes a page back for the grow `heir`, which is asleep in here and should have it.
     fn release_to(&self, page: Self::Page, layout: Layout, heir: Claim<'_>) {
