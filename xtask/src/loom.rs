@@ -108,12 +108,11 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
         files.report.display()
     );
     files.remove()?;
-    match filter {
-        Some(filter) => ensure!(models.tally.models > 0, "no model ran: none has `{filter}` in its name"),
-        None => {
-            let missing: Vec<_> = EXPECTED.iter().filter(|name| !models.names.contains(**name)).collect();
-            ensure!(missing.is_empty(), "models that should have run and did not: {missing:?}");
-        }
+    if let Some(filter) = filter {
+        ensure!(models.tally.models > 0, "no model ran: none has `{filter}` in its name");
+    } else {
+        let missing: Vec<_> = EXPECTED.iter().filter(|name| !models.names.contains(**name)).collect();
+        ensure!(missing.is_empty(), "models that should have run and did not: {missing:?}");
     }
     Ok(())
 }
