@@ -288,12 +288,11 @@ impl<B: Backend> State<B> {
 
     /// A page that was offered to an older request is gone, or has come back.
     pub(crate) fn offered(&mut self, back: Option<Arrival<B>>) {
-        match back {
-            Some((page, base)) => self.arrive(page, base),
-            None => {
-                self.counts.yielded += 1;
-                self.ledger.ended();
-            }
+        if let Some((page, base)) = back {
+            self.arrive(page, base);
+        } else {
+            self.counts.yielded += 1;
+            self.ledger.ended();
         }
     }
 
