@@ -568,8 +568,8 @@ impl Arena {
 
     /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
     /// that sleeps on its caller's thread calls, once, for a grow it has committed to. One
-    /// that fails before it gets here must [`forget`](Self::forget) the grow instead, or
-    /// what was freed to it meanwhile stays with it.
+    /// that fails before it gets here must be [forgotten](Self::forget) when the grow has
+    /// [ended](GrowTable::end), or what was freed to it meanwhile stays with it.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).

@@ -24,7 +24,8 @@
 //!   limit slot, and whoever waits next is woken.
 //! - **P6 Rest.** Everything put and drained, the pool holds at most low-water pages and the
 //!   arena is whole.
-//! - **P7 No allocation.** `get`, `put` and waiting allocate nothing.
+//! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
+//!   wait and its first contended lock, which set up the thread.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`]

@@ -11,7 +11,7 @@
 //!
 //! # What holds with it
 //!
-//! P1, P3 (with claims), P5, P6 and P8 as ever. P2 with a restriction: a put reaches a
+//! P1, P3 (with claims), P5, P6 and P8 as ever; P7 as far as the allocator keeps it. P2 with a restriction: a put reaches a
 //! getter asleep in here only if it frees a whole page; getters that wait in the pool
 //! are served by any put. P4 holds among those too, while a getter in here may be
 //! overtaken without bound unless the allocator understands claims. If that is not good
