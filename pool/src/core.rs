@@ -78,7 +78,8 @@ impl<B: Backend> Drop for EndsGrow<'_, B> {
 pub(crate) struct Limits {
     pub(crate) hard: u32,
     pub(crate) low: u32,
-    pub(crate) high: u32,
+    /// No bound but the hard limit, if not set.
+    pub(crate) high: Option<u32>,
     pub(crate) growing: u32,
     pub(crate) bypass: u32,
 }
@@ -88,7 +89,8 @@ const MOST_GROWING: u32 = 1 << 16;
 
 impl Limits {
     fn check(self) -> Result<(), ConfigError> {
-        let Self { hard, low, high, growing, .. } = self;
+        let Self { hard, low, growing, .. } = self;
+        let high = self.high.unwrap_or(hard);
         if hard == 0 {
             return Err(ConfigError::ZeroLimit);
         }
@@ -118,7 +120,7 @@ impl<B: Backend> Core<B> {
             clock: backend.clock(),
         };
         let state = State {
-            ledger: Ledger::new(limits.hard, limits.low, limits.high),
+            ledger: Ledger::new(limits.hard, limits.low, limits.high.unwrap_or(u32::MAX)),
             pages,
             queue: Queue::new(),
             grows: Grows::new(limits.growing),

@@ -98,7 +98,7 @@ impl Builder {
         let limits = Limits {
             hard: self.hard,
             low: self.low,
-            high: self.high.unwrap_or(u32::MAX),
+            high: self.high,
             growing: self.growing,
             bypass: self.bypass,
         };
