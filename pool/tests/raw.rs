@@ -952,14 +952,18 @@ fn pools_that_cannot_be_say_why() {
     assert!(matches!(build(blocks(1).items_per_page(0)), Some(ConfigError::Items(_))));
     assert!(matches!(build(items(isize::MAX as usize)), Some(ConfigError::Items(_))));
     assert!(matches!(build(items(1 << 40).items_per_page(u32::MAX)), Some(ConfigError::Items(_))));
-    let tables = build(items(1).items_per_page(u32::MAX));
-    assert_eq!(tables, Some(ConfigError::Tables { pages: u32::MAX, items: u32::MAX }));
+    assert!(matches!(build(items(1).items_per_page(u32::MAX)), Some(ConfigError::Items(_))));
+    let most = build(blocks(1).max_growing(u32::MAX));
+    assert!(matches!(most, Some(ConfigError::TooManyGrowing { growing: u32::MAX, .. })));
+    let many = 1 << 31;
+    let tables = build(items(1).items_per_page(many));
+    assert_eq!(tables, Some(ConfigError::Tables { pages: u32::MAX, items: many }));
     assert_eq!(Arc::strong_count(arena.clock()), 1, "nothing of them is left");
 
-    let pool = RawPool::builder(Layout::new::<u8>(), 1).items_per_page(u32::MAX).build(arena.clone());
+    let pool = RawPool::builder(Layout::new::<u8>(), 1).items_per_page(many).build(arena.clone());
     if let Ok(pool) = pool {
         let before = pool.stats();
-        let tables = ConfigError::Tables { pages: u32::MAX, items: u32::MAX };
+        let tables = ConfigError::Tables { pages: u32::MAX, items: many };
         assert_eq!(pool.set_hard_limit(u32::MAX), Err(tables));
         assert_eq!(pool.stats(), before);
     }
