@@ -1,5 +1,4 @@
 //! What the benches share: an arena and pools over it.
-#![cfg(not(loom))]
 
 use std::alloc::Layout;
 
