@@ -12,7 +12,7 @@
 //!
 //! [`Space`](crate::space) knows which quanta are free, [`Requests`](crate::requests)
 //! who waits; both are plain data under one lock. Every operation decides under the
-//! lock, notes what is to be done in [`Todo`], unlocks, and does it: delivers, wakes,
+//! lock (`state.rs`), notes what is to be done (`todo.rs`), unlocks, and does it: delivers, wakes,
 //! refuses. No sink, waker, system call or reclaimer runs under the lock (P8).
 //!
 //! # Invariants
@@ -34,108 +34,29 @@
 //! discipline. Take all you will need at once, or use `try_alloc`.
 
 use std::fmt;
-use std::io;
 use std::ptr::NonNull;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
+mod error;
+mod sleeper;
+mod state;
+mod todo;
+
+pub use error::{AllocError, ArenaError, FreeError, SpanAtError};
+use state::{Reclaimer, Reclaimers, State};
+use todo::Todo;
 
 use crate::clock::{Clock, NEVER};
-use crate::grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable};
+use crate::grow::{Answer, Claim, Grow, GrowId, GrowTable};
 use crate::region::Region;
-use crate::requests::{Asker, LOOKAHEAD, Requests};
+use crate::requests::{Asker, Requests};
 use crate::shape::{Shape, Span};
 use crate::space::{Busy, MAX_QUANTA, Space};
 use crate::stats::ArenaStats;
-use crate::sync::{Arc, BATCH, CHECKED, LeakCheck, Mutex, MutexGuard, Weak, block_on_until, unique_id};
+use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, Weak, unique_id};
 
 /// A grow token as arenas take it.
 pub type SpanGrow = Grow<Span, AllocError>;
-
-/// Why an arena cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArenaError {
-    /// No quanta, or more than the tables can number.
-    #[error("an arena of {0} quanta: there must be at least 1 and at most {max}", max = MAX_QUANTA)]
-    Size(usize),
-    /// The quantum is not a power of two, or smaller than the region can commit.
-    #[error("a quantum of {quantum} bytes: it must be a power of two and at least {granule}")]
-    Quantum {
-        /// What was asked for.
-        quantum: usize,
-        /// The least that the region can commit.
-        granule: usize,
-    },
-    /// Numbers have no size: their quantum is 1.
-    #[error("a quantum of {0} for an arena of numbers: it must be 1")]
-    NumbersQuantum(usize),
-    /// There is no memory for the tables of so many quanta.
-    #[error("no memory for the tables of {0} quanta")]
-    Tables(usize),
-    /// The memory does not start at a multiple of the quantum.
-    #[error("memory at {base:#x} does not start at a multiple of the quantum, {quantum}")]
-    Misaligned {
-        /// Where the memory starts.
-        base: usize,
-        /// The quantum.
-        quantum: usize,
-    },
-    /// The address space could not be reserved.
-    #[error("reserving address space")]
-    Reserve(#[from] io::Error),
-}
-
-/// Why a request got no span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AllocError {
-    /// The shape does not fit even into an empty arena.
-    #[error("{shape:?} does not fit into an arena of {quanta} quanta")]
-    TooLarge {
-        /// What was asked for.
-        shape: Shape,
-        /// The size of the arena.
-        quanta: u32,
-    },
-    /// Nothing fits now, or others have waited longer. Only of requests that do not wait.
-    #[error("scarce: nothing free fits, or others wait for it")]
-    Scarce,
-    /// The deadline passed.
-    #[error("the deadline passed before a span was free")]
-    TimedOut,
-    /// The arena was closed.
-    #[error("the arena is closed")]
-    Closed,
-    /// A span was free but the kernel would not back it with memory.
-    #[error("committing memory: {0}")]
-    Commit(io::ErrorKind),
-}
-
-/// Why a span was not freed. Nothing was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FreeError {
-    /// It was given out by another arena.
-    #[error("{0:?} belongs to another arena")]
-    ForeignArena(Span),
-    /// It was freed before; its quanta may be somebody else's by now.
-    #[error("double free of {0:?}")]
-    DoubleFree(Span),
-}
-
-/// Why an address names no span; see [`Arena::span_at`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpanAtError {
-    /// The address is outside the arena's memory, or the arena has none.
-    #[error("address {0:#x} is outside the arena")]
-    Foreign(usize),
-    /// No taken span starts there.
-    #[error("no span that is taken starts at {0:#x}")]
-    NotTaken(usize),
-}
 
 /// Who got a span that was freed to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,162 +107,6 @@ struct Inner {
     region: Region,
 }
 
-#[derive(Debug)]
-struct State {
-    space: Space,
-    requests: Requests,
-    reclaimers: Vec<Reclaimer>,
-    /// What the clock was last told, so that it is told only what changed.
-    published: u64,
-    closed: bool,
-}
-
-/// Who may hold memory it doesn't need, and the table of its own requests.
-#[derive(Debug)]
-struct Reclaimer {
-    owner: u32,
-    requests: usize,
-    hook: Weak<dyn Reclaim>,
-}
-
-/// What was decided under the lock and is done after it.
-struct Todo<'a> {
-    arena: &'a Inner,
-    grants: ArrayVec<(Committed<Span, AllocError>, Result<Span, AllocError>), BATCH>,
-    wakes: ArrayVec<std::task::Waker, BATCH>,
-    /// Withdrawn tokens, dropped outside the lock.
-    withdrawn: ArrayVec<SpanGrow, BATCH>,
-    /// Whether there was more to decide than fits in here.
-    more: bool,
-}
-
-impl<'a> Todo<'a> {
-    fn new(arena: &'a Inner) -> Self {
-        Self {
-            arena,
-            grants: ArrayVec::new(),
-            wakes: ArrayVec::new(),
-            withdrawn: ArrayVec::new(),
-            more: false,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.grants.is_full() || self.wakes.is_full() || self.withdrawn.is_full()
-    }
-}
-
-impl Todo<'_> {
-    /// Does what was decided, with no lock held.
-    fn act(&mut self) {
-        loop {
-            self.withdrawn.clear();
-            while let Some(waker) = self.wakes.pop_at(0) {
-                waker.wake();
-            }
-            while let Some((committed, end)) = self.grants.pop_at(0) {
-                match end.and_then(|span| self.arena.commit(span)) {
-                    Ok(span) => committed.deliver(span),
-                    Err(error) => committed.refuse(error),
-                }
-            }
-            if !std::mem::take(&mut self.more) {
-                return;
-            }
-            let mut state = self.arena.state.lock();
-            state.settle(self);
-        }
-    }
-}
-
-/// Where something panicked in [`Todo::act`], what is left is still done: a panicking
-/// waker or sink strands nobody behind it (P5).
-impl Drop for Todo<'_> {
-    fn drop(&mut self) {
-        self.act();
-    }
-}
-
-impl State {
-    /// Restores invariant 1, or as much of it as `todo` has room for, and publishes
-    /// what others may know without the lock.
-    fn settle(&mut self, todo: &mut Todo<'_>) {
-        let arena = todo.arena;
-        let mut looked = 0;
-        let mut at = self.requests.head();
-        let mut refused: Option<Shape> = None;
-        while let Some(this) = at
-            && (self.closed || looked < LOOKAHEAD)
-        {
-            if todo.is_full() {
-                todo.more = true;
-                break;
-            }
-            at = self.requests.after(this);
-            let (shape, asked_at) = (self.requests.get(this).shape, self.requests.get(this).asked_at);
-            if self.closed {
-                let _ = self.answer(this, Err(AllocError::Closed), todo);
-                continue;
-            }
-            if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this) {
-                break;
-            }
-            if refused.is_some_and(|no| shape.covers(no)) {
-                looked += 1;
-                continue;
-            }
-            if let Some(busy) = self.space.take(shape) {
-                if self.answer(this, Ok(arena.span(busy)), todo) {
-                    self.requests.note_pass(asked_at);
-                }
-            } else {
-                looked += 1;
-                refused = Some(shape);
-            }
-        }
-        let oldest = self.requests.oldest();
-        if oldest != self.published {
-            self.published = oldest;
-            arena.clock.set_oldest(oldest);
-        }
-        if CHECKED {
-            self.requests.check();
-        }
-    }
-
-    /// Ends the request at `at`. `false`: it was withdrawn, and a span that it would have
-    /// had is free again.
-    fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) -> bool {
-        if let Some(waker) = self.requests.answer_sleeper(at, answer) {
-            todo.wakes.push(waker);
-            return true;
-        }
-        let Asker::Grow(grow) = self.requests.remove(at) else {
-            unreachable!("sleepers were answered above");
-        };
-        match grow.commit() {
-            Ok(committed) => {
-                self.spend(Some(committed.claim()));
-                todo.grants.push((committed, answer));
-                true
-            }
-            Err(withdrawn) => {
-                todo.withdrawn.push(withdrawn);
-                if let Ok(span) = answer {
-                    self.space.give(span.busy());
-                }
-                false
-            }
-        }
-    }
-}
-
-impl Span {
-    const fn busy(self) -> Busy {
-        Busy { start: self.start, len: self.len, serial: self.serial }
-    }
-}
-
 impl Inner {
     const fn span(&self, busy: Busy) -> Span {
         Span { start: busy.start, len: busy.len, serial: busy.serial, arena: self.id }
@@ -389,16 +154,6 @@ impl Inner {
             some = self.lock().reclaimers_from(called, owner);
         }
     }
-}
-
-/// A batch of reclaimers, those that still live, to be called unlocked.
-type Reclaimers = ArrayVec<Option<Arc<dyn Reclaim>>, BATCH>;
-
-/// What a first look at the arena found.
-enum Look {
-    Granted(Span),
-    Queued(u32),
-    Refused(AllocError),
 }
 
 impl Arena {
@@ -579,57 +334,6 @@ impl Arena {
 
     fn alloc_until(&self, shape: Shape, deadline: Option<Instant>) -> Result<Span, AllocError> {
         self.sleep_for(shape, None, deadline)
-    }
-
-    fn sleep_for(
-        &self,
-        shape: Shape,
-        claim: Option<Claim<'_>>,
-        deadline: Option<Instant>,
-    ) -> Result<Span, AllocError> {
-        let inner = &*self.0;
-        let asked_at = inner.clock.now();
-        let owner = claim.map(|claim| claim.id().table());
-        let mut sleeper: Option<Sleeper<'_>> = None;
-        let found = block_on_until(deadline, |waker| {
-            if let Some(sleeper) = &mut sleeper {
-                return sleeper.poll();
-            }
-            let mut reclaimers = Reclaimers::new();
-            let look = inner.change(|state, _| {
-                let kept = claim.and_then(|claim| state.take_kept(inner, claim, shape));
-                let look = kept.map_or_else(|| state.look(inner, shape, asked_at), |kept| Ok(Some(kept)));
-                if !matches!(look, Ok(None)) {
-                    state.spend(claim);
-                }
-                match look {
-                    Ok(Some(span)) => Look::Granted(span),
-                    Ok(None) => {
-                        let asker =
-                            Asker::Sleeper { waker: waker.clone(), claim: claim.map(|claim| claim.id()) };
-                        let at = state.requests.push(shape, asked_at, asker);
-                        reclaimers = state.reclaimers_from(0, owner);
-                        Look::Queued(at)
-                    }
-                    Err(error) => Look::Refused(error),
-                }
-            });
-            match look {
-                Look::Granted(span) => Poll::Ready(Ok(span)),
-                Look::Refused(error) => Poll::Ready(Err(error)),
-                Look::Queued(at) => {
-                    sleeper = Some(Sleeper { arena: inner, claim, at: Some(at) });
-                    inner.call_reclaimers(shape, owner, reclaimers);
-                    // Whoever answers from now on wakes us.
-                    Poll::Pending
-                }
-            }
-        });
-        let found = found.unwrap_or_else(|| {
-            let late = sleeper.as_mut().map(Sleeper::give_up);
-            late.unwrap_or(Err(AllocError::TimedOut))
-        });
-        inner.commit(found?)
     }
 
     /// Asks for a span, and never sleeps: it is granted now, or `grow` waits in the
@@ -817,119 +521,5 @@ impl fmt::Debug for Arena {
             .field("quantum", &self.0.quantum)
             .field("stats", &stats)
             .finish()
-    }
-}
-
-impl State {
-    /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
-    /// commits its memory after the lock.
-    fn look(&mut self, arena: &Inner, shape: Shape, asked_at: u64) -> Result<Option<Span>, AllocError> {
-        if self.closed {
-            return Err(AllocError::Closed);
-        }
-        if !self.space.could_ever_fit(shape) {
-            return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
-        }
-        if !self.requests.may_pass(asked_at, arena.bypass) {
-            return Ok(None);
-        }
-        let taken = self.space.take(shape);
-        if taken.is_some() {
-            self.requests.note_pass(asked_at);
-        }
-        Ok(taken.map(|busy| arena.span(busy)))
-    }
-
-    /// A batch of those who may hold memory they don't need.
-    fn reclaimers_from(&self, first: usize, owner: Option<u32>) -> Reclaimers {
-        let batch = self.reclaimers.iter().skip(first).take(BATCH);
-        let upgrade = |other: &Reclaimer| {
-            if owner == Some(other.owner) { None } else { other.hook.upgrade() }
-        };
-        batch.map(upgrade).collect()
-    }
-
-    /// A span that was freed to `claim` before it came here, cut to `shape`.
-    fn take_kept(&mut self, arena: &Inner, claim: Claim<'_>, shape: Shape) -> Option<Span> {
-        while let Some(kept) = self.requests.take_parked(claim.id()) {
-            if self.space.suits(kept.busy(), shape) {
-                return Some(arena.span(self.space.pass_on(kept.busy(), shape)));
-            }
-            self.space.give(kept.busy());
-        }
-        None
-    }
-
-    /// The request of `claim` leaves with its answer: nothing is kept for it any more.
-    fn spend(&mut self, claim: Option<Claim<'_>>) {
-        let Some(claim) = claim else { return };
-        claim.spend();
-        self.let_go(claim.id());
-    }
-
-    /// Frees what is kept for a grow that will not come for it.
-    fn let_go(&mut self, claim: GrowId) {
-        while let Some(parked) = self.requests.take_parked(claim) {
-            self.space.give(parked.busy());
-        }
-    }
-
-    fn check_held(&self, span: Span) -> Result<(), FreeError> {
-        match self.space.busy_at(span.start) {
-            Some(busy) if busy == span.busy() => Ok(()),
-            _ => Err(FreeError::DoubleFree(span)),
-        }
-    }
-}
-
-/// A thread asleep in the arena. Dropping it gives up.
-struct Sleeper<'a> {
-    arena: &'a Inner,
-    claim: Option<Claim<'a>>,
-    at: Option<u32>,
-}
-
-impl Sleeper<'_> {
-    fn poll(&mut self) -> Poll<Result<Span, AllocError>> {
-        let Some(at) = self.at else {
-            return Poll::Pending;
-        };
-        let answer = self.arena.change(|state, _| {
-            let answer = state.requests.take_answer(at)?;
-            state.spend(self.claim);
-            Some(answer)
-        });
-        match answer {
-            Some(answer) => {
-                self.at = None;
-                Poll::Ready(answer)
-            }
-            None => Poll::Pending,
-        }
-    }
-
-    /// Leaves the queue; what was granted in the last moment is kept.
-    fn give_up(&mut self) -> Result<Span, AllocError> {
-        let Some(at) = self.at.take() else {
-            return Err(AllocError::TimedOut);
-        };
-        let (answer, asker) = self.arena.change(|state, _| {
-            state.spend(self.claim);
-            match state.requests.take_answer(at) {
-                Some(answer) => (answer, None),
-                None => (Err(AllocError::TimedOut), Some(state.requests.remove(at))),
-            }
-        });
-        // The waker is dropped outside the lock.
-        drop(asker);
-        answer
-    }
-}
-
-impl Drop for Sleeper<'_> {
-    fn drop(&mut self) {
-        if let Ok(span) = self.give_up() {
-            self.arena.change(|state, _| state.space.give(span.busy()));
-        }
     }
 }

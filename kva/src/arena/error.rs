@@ -1,0 +1,90 @@
+//! Why an arena did not do what it was asked.
+
+use std::io;
+
+use crate::shape::{Shape, Span};
+use crate::space::MAX_QUANTA;
+
+/// Why an arena cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// No quanta, or more than the tables can number.
+    #[error("an arena of {0} quanta: there must be at least 1 and at most {max}", max = MAX_QUANTA)]
+    Size(usize),
+    /// The quantum is not a power of two, or smaller than the region can commit.
+    #[error("a quantum of {quantum} bytes: it must be a power of two and at least {granule}")]
+    Quantum {
+        /// What was asked for.
+        quantum: usize,
+        /// The least that the region can commit.
+        granule: usize,
+    },
+    /// Numbers have no size: their quantum is 1.
+    #[error("a quantum of {0} for an arena of numbers: it must be 1")]
+    NumbersQuantum(usize),
+    /// There is no memory for the tables of so many quanta.
+    #[error("no memory for the tables of {0} quanta")]
+    Tables(usize),
+    /// The memory does not start at a multiple of the quantum.
+    #[error("memory at {base:#x} does not start at a multiple of the quantum, {quantum}")]
+    Misaligned {
+        /// Where the memory starts.
+        base: usize,
+        /// The quantum.
+        quantum: usize,
+    },
+    /// The address space could not be reserved.
+    #[error("reserving address space")]
+    Reserve(#[from] io::Error),
+}
+
+/// Why a request got no span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The shape does not fit even into an empty arena.
+    #[error("{shape:?} does not fit into an arena of {quanta} quanta")]
+    TooLarge {
+        /// What was asked for.
+        shape: Shape,
+        /// The size of the arena.
+        quanta: u32,
+    },
+    /// Nothing fits now, or others have waited longer. Only of requests that do not wait.
+    #[error("scarce: nothing free fits, or others wait for it")]
+    Scarce,
+    /// The deadline passed.
+    #[error("the deadline passed before a span was free")]
+    TimedOut,
+    /// The arena was closed.
+    #[error("the arena is closed")]
+    Closed,
+    /// A span was free but the kernel would not back it with memory.
+    #[error("committing memory: {0}")]
+    Commit(io::ErrorKind),
+}
+
+/// Why a span was not freed. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FreeError {
+    /// It was given out by another arena.
+    #[error("{0:?} belongs to another arena")]
+    ForeignArena(Span),
+    /// It was freed before; its quanta may be somebody else's by now.
+    #[error("double free of {0:?}")]
+    DoubleFree(Span),
+}
+
+/// Why an address names no span; see [`Arena::span_at`](crate::Arena::span_at).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpanAtError {
+    /// The address is outside the arena's memory, or the arena has none.
+    #[error("address {0:#x} is outside the arena")]
+    Foreign(usize),
+    /// No taken span starts there.
+    #[error("no span that is taken starts at {0:#x}")]
+    NotTaken(usize),
+}

@@ -1,0 +1,66 @@
+//! What was decided under the lock and is done after it (P8).
+
+use arrayvec::ArrayVec;
+
+use super::{AllocError, Inner, SpanGrow};
+use crate::grow::Committed;
+use crate::shape::Span;
+use crate::sync::BATCH;
+
+/// What was decided under the lock and is done after it.
+pub(super) struct Todo<'a> {
+    pub(super) arena: &'a Inner,
+    pub(super) grants: ArrayVec<(Committed<Span, AllocError>, Result<Span, AllocError>), BATCH>,
+    pub(super) wakes: ArrayVec<std::task::Waker, BATCH>,
+    /// Withdrawn tokens, dropped outside the lock.
+    pub(super) withdrawn: ArrayVec<SpanGrow, BATCH>,
+    /// Whether there was more to decide than fits in here.
+    pub(super) more: bool,
+}
+
+impl<'a> Todo<'a> {
+    pub(super) fn new(arena: &'a Inner) -> Self {
+        Self {
+            arena,
+            grants: ArrayVec::new(),
+            wakes: ArrayVec::new(),
+            withdrawn: ArrayVec::new(),
+            more: false,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.grants.is_full() || self.wakes.is_full() || self.withdrawn.is_full()
+    }
+}
+
+impl Todo<'_> {
+    /// Does what was decided, with no lock held.
+    pub(super) fn act(&mut self) {
+        loop {
+            self.withdrawn.clear();
+            while let Some(waker) = self.wakes.pop_at(0) {
+                waker.wake();
+            }
+            while let Some((committed, end)) = self.grants.pop_at(0) {
+                match end.and_then(|span| self.arena.commit(span)) {
+                    Ok(span) => committed.deliver(span),
+                    Err(error) => committed.refuse(error),
+                }
+            }
+            if !std::mem::take(&mut self.more) {
+                return;
+            }
+            let mut state = self.arena.state.lock();
+            state.settle(self);
+        }
+    }
+}
+
+/// Where something panicked in [`Todo::act`], what is left is still done: a panicking
+/// waker or sink strands nobody behind it (P5).
+impl Drop for Todo<'_> {
+    fn drop(&mut self) {
+        self.act();
+    }
+}
