@@ -1008,3 +1008,29 @@ fn handles_are_of_one_arena() {
     handle.free(span).unwrap();
     assert_whole(&arena);
 }
+
+#[test]
+fn a_withdrawn_request_is_forgotten_although_its_slot_is_in_use_again() {
+    struct Nobody;
+    impl Sink<Span, AllocError> for Nobody {
+        fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+            panic!("nobody is owed anything: {end:?}");
+        }
+    }
+    let arena = numbers(1);
+    let held = arena.try_alloc(shape(1)).unwrap();
+    let table = GrowTable::new(1);
+    let ask = || {
+        let grow = table.reserve(0, arena.clock().now(), Arc::new(Nobody));
+        let id = grow.id();
+        assert!(matches!(arena.ask(shape(1), grow), Answer::Later));
+        assert!(table.withdraw(id));
+        id
+    };
+    let (first, second) = (ask(), ask());
+    arena.forget(first);
+    assert_eq!(arena.stats().waiting, 1, "the first is gone, the second is not");
+    arena.forget(second);
+    arena.free(held).unwrap();
+    assert_whole(&arena);
+}

@@ -348,6 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_past_four_gigabytes_is_no_item() {
+        const GRANULE: usize = 1 << 33;
+        let carve = Carve::new(Layout::from_size_align(1, 1).unwrap(), GRANULE, Some(2)).unwrap();
+        let mut pages = Pages::new(carve, 1).unwrap();
+        pages.insert((), address(GRANULE));
+        let pointer = GRANULE + (1 << 32);
+        assert_eq!(
+            pages.locate(address(pointer)),
+            Err(PutError::NotAnItem { pointer, offset: (1 << 32) - 1 })
+        );
+    }
+
+    #[test]
     fn the_middle_of_a_page_of_one_item_is_no_foreign_pointer() {
         let mut pages = pages(1, 1);
         pages.insert(0, address(0x1040));
