@@ -58,6 +58,7 @@
 //! [`Arena::forget`](crate::Arena::forget).
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, unique_id};
@@ -157,7 +158,7 @@ impl GrowTable {
         // value of this word that it can see, old or new (invariant 3).
         cell.store(word(number, PENDING), Relaxed);
         let id = GrowId { table: self.id, slot, number };
-        Grow(Some(Token { table: self.clone(), id, asked_at, sink }))
+        Grow(Some(Token { table: self.clone(), id, asked_at, deadline: None, sink }))
     }
 
     /// Takes the request back, unless the back-end has committed to it. On `true`
@@ -249,12 +250,16 @@ pub enum Refusal<E> {
     /// The back-end dropped the request, or panicked with it in hand.
     #[error("the back-end dropped the request")]
     Abandoned,
+    /// The [deadline](Grow::deadline) of who is asleep in it passed.
+    #[error("the deadline passed before there was a page")]
+    TimedOut,
 }
 
 struct Token<P, E> {
     table: Arc<GrowTable>,
     id: GrowId,
     asked_at: u64,
+    deadline: Option<Instant>,
     sink: Arc<dyn Sink<P, E>>,
 }
 
@@ -291,6 +296,22 @@ impl<P, E> Grow<P, E> {
     #[must_use]
     pub fn asked_at(&self) -> u64 {
         self.token().asked_at
+    }
+
+    /// Until when its asker would sleep in the back-end; `None`: as long as it takes, or it
+    /// does not sleep there. A back-end that sleeps on its caller's thread answers
+    /// [`Answer::Late`] once this has passed.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.token().deadline
+    }
+
+    /// Sets the [deadline](Self::deadline).
+    pub fn until(mut self, deadline: Option<Instant>) -> Self {
+        if let Some(token) = &mut self.0 {
+            token.deadline = deadline;
+        }
+        self
     }
 
     /// Names the request, so that spans can be freed to it.
@@ -410,6 +431,8 @@ pub enum Answer<P, E> {
     Withdrawn,
     /// It ended at once, on the asker's thread.
     Now(Committed<P, E>, Result<P, E>),
+    /// Its [deadline](Grow::deadline) passed while the back-end slept for it.
+    Late(Committed<P, E>),
 }
 
 #[cfg(all(test, not(loom)))]

@@ -767,7 +767,7 @@ fn a_span_freed_to_a_sleeper_reaches_it_past_thieves_and_who_is_older() {
         let id = committed.id();
         thread::scope(|scope| {
             let _close = CloseOnPanic(&arena);
-            let sleep = || arena.alloc_claiming(shape(1), committed.claim());
+            let sleep = || arena.alloc_claiming(shape(1), committed.claim(), None);
             let span = if asleep {
                 let sleeper = scope.spawn(sleep);
                 until_waiting(&arena, 2);
@@ -919,7 +919,7 @@ fn who_asks_is_not_asked_to_give() {
     let committed = asker.reserve(&arena, 1).commit().unwrap();
     thread::scope(|scope| {
         let _close = CloseOnPanic(&arena);
-        let sleeper = scope.spawn(|| arena.alloc_claiming(shape(1), committed.claim()));
+        let sleeper = scope.spawn(|| arena.alloc_claiming(shape(1), committed.claim(), None));
         until_waiting(&arena, 1);
         arena.free(held).unwrap();
         let span = sleeper.join().unwrap().unwrap();

@@ -4,7 +4,6 @@
 //! model which catches it is shown to check that rule.
 
 use std::alloc::Layout;
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -149,9 +148,14 @@ unsafe impl PageAllocator for FreeThenWake {
     fn granule(&self) -> usize {
         self.arena.quantum()
     }
-    fn alloc(&self, page: Layout, _: Claim<'_>) -> Result<NonNull<u8>, AllocError> {
+    fn alloc(
+        &self,
+        page: Layout,
+        _: Claim<'_>,
+        _: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, AllocError> {
         let span = self.alloc_span(shape_of(&self.arena, page))?;
-        Ok(Backend::base(&self.arena, &span))
+        Ok(Some(Backend::base(&self.arena, &span)))
     }
     fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
         let span = self.arena.try_page(page)?;
@@ -327,45 +331,4 @@ unsafe impl Backend for ReleasesNothing {
         Backend::forget(&self.0, id);
     }
     fn release(&self, _: Span, _: Layout) {}
-}
-
-/// A pool of one item whose put wakes the oldest waiter and strikes it off, and whose
-/// cancelled waiter tells nobody that it was woken (embassy#6964): the rest sleep on
-/// beside a free item.
-#[derive(Debug, Default)]
-pub struct WakesAndForgets(Mutex<Woken>);
-
-#[derive(Debug, Default)]
-struct Woken {
-    free: bool,
-    waiters: VecDeque<Waker>,
-}
-
-impl WakesAndForgets {
-    /// Waits for the item; `false` once `deadline` has passed.
-    pub fn get(&self, deadline: Option<Instant>) -> bool {
-        let got = block_on_until(deadline, |waker| {
-            let mut state = self.0.lock();
-            if std::mem::take(&mut state.free) {
-                return Poll::Ready(());
-            }
-            if !state.waiters.iter().any(|other| other.will_wake(waker)) {
-                state.waiters.push_back(waker.clone());
-            }
-            Poll::Pending
-        });
-        got.is_some()
-    }
-
-    /// Puts the item back.
-    pub fn put(&self) {
-        let waker = {
-            let mut state = self.0.lock();
-            state.free = true;
-            state.waiters.pop_front()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
 }

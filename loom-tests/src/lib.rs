@@ -7,8 +7,10 @@
 //! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
 //!   contract, which the same assertions must catch. Production code has no
 //!   known-bad mode.
+//! - [`naive`] has the whole pool that does without a protocol.
 
 pub mod backends;
 pub mod historical;
+pub mod naive;
 pub mod run;
 pub mod world;

@@ -10,6 +10,33 @@ pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, None, world);
 }
 
+/// Counts the executions in which what a world is for did happen.
+#[derive(Debug, Default)]
+#[allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
+pub struct Witness(std::sync::atomic::AtomicUsize);
+
+impl Witness {
+    /// Notes whether it did.
+    pub fn saw(&self, it: bool) {
+        self.0.fetch_add(usize::from(it), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// As [`model`], for a world that is for something: `what` must happen in some execution.
+///
+/// # Panics
+/// If it does in none.
+pub fn witnessed(name: &str, what: &str, world: impl Fn(&Witness) + Send + Sync + 'static) {
+    let witness = kva::sync::Arc::new(Witness::default());
+    let inside = witness.clone();
+    if imp::model(name, None, move || world(&inside)) {
+        let seen = witness.0.load(std::sync::atomic::Ordering::Relaxed);
+        println!("{name}: {what} in {seen} executions");
+        // Real threads may not come across it.
+        assert!(cfg!(not(loom)) || seen > 0, "{name}: never {what}");
+    }
+}
+
 /// As [`model`], with at most `preemptions` preemptions an execution. `why` says why not
 /// exhaustively.
 pub fn bounded(name: &str, preemptions: usize, why: &str, world: impl Fn() + Send + Sync + 'static) {
@@ -70,9 +97,14 @@ mod imp {
         }
     }
 
-    pub(super) fn model(name: &str, bound: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) {
+    /// Whether it ran.
+    pub(super) fn model(
+        name: &str,
+        bound: Option<(usize, &str)>,
+        world: impl Fn() + Send + Sync + 'static,
+    ) -> bool {
         if std::env::var_os(FAIL_IN).is_some() || !is_wanted(name) {
-            return;
+            return false;
         }
         let kind =
             bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
@@ -80,6 +112,7 @@ mod imp {
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
         report(name, count.load(Relaxed), start.elapsed().as_secs_f64(), &kind, "holds");
+        true
     }
 
     /// In a process of its own, which ends where the world fails: loom cannot unwind a
@@ -128,10 +161,11 @@ mod imp {
 mod imp {
     const ROUNDS: usize = 200;
 
-    pub(super) fn model(_: &str, _: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) {
+    pub(super) fn model(_: &str, _: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) -> bool {
         for _ in 0..ROUNDS {
             world();
         }
+        true
     }
 
     pub(super) fn known_bad(name: &str, _: &str, _: impl Fn() + Send + Sync + 'static) {

@@ -1,7 +1,9 @@
 //! What worlds are made of.
 
 use std::alloc::Layout;
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
+use std::task::{Context, Poll};
 
 use kva::{Arena, Region, Shape, Span};
 use pool::{Backend, Builder, GetError, PoolStats, RawPool};
@@ -49,7 +51,7 @@ pub fn shape(quanta: u32) -> Shape {
 ///
 /// # Panics
 /// Never: the layout is a good one.
-pub fn pages(hard_limit: u32) -> Builder {
+pub fn pages(hard_limit: u32) -> Builder<Layout> {
     let item = Layout::from_size_align(QUANTUM, 1).expect("a good layout");
     // Few slots: each is an object to loom.
     RawPool::builder(item, hard_limit).max_growing(2)
@@ -114,4 +116,46 @@ pub fn assert_arena_whole(arena: &Arena) {
     let stats = arena.stats();
     assert_eq!(stats.free, stats.quanta, "rest: a span was lost: {stats:?}");
     assert_eq!((stats.free_runs, stats.waiting), (1, 0), "rest: {stats:?}");
+}
+
+/// Drives a future on this thread.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    kva::sync::block_on(|waker, _| match future.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(output) => ControlFlow::Break(output),
+        Poll::Pending => ControlFlow::Continue(None),
+    })
+}
+
+/// Memory that objects may be written to, for one world: unlike that of [`arena`].
+#[derive(Debug)]
+pub struct Shelves(Box<Words>);
+
+#[derive(Debug)]
+#[repr(align(512))]
+struct Words([u64; QUANTUM * QUANTA / 8]);
+
+impl Shelves {
+    /// Fresh memory.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it is not one of many values")]
+    pub fn new() -> Self {
+        Self(Box::new(Words([0; QUANTUM * QUANTA / 8])))
+    }
+
+    /// An arena of `quanta` quanta in it, strictly fair.
+    ///
+    /// # Panics
+    /// If there are more than eight.
+    ///
+    /// # Safety
+    /// All items of pools over the arena are gone before the memory is.
+    pub unsafe fn arena(&mut self, quanta: usize) -> Arena {
+        assert!(quanta <= QUANTA);
+        let memory = NonNull::from(&mut self.0.0).cast::<u8>();
+        let memory = NonNull::slice_from_raw_parts(memory, quanta * QUANTUM);
+        // SAFETY: the memory is exclusively borrowed now, and the caller keeps it.
+        let region = unsafe { Region::borrowed(memory) };
+        Arena::with_bypass(region, QUANTUM, 0).expect("a good arena")
+    }
 }

@@ -1,19 +1,17 @@
 //! Option 3's race: a put frees a whole page at low water because a grow is pending, and a
 //! thief tries to take it before the grow can (P3).
 
-#![allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
-
 use std::alloc::Layout;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use kva::sync::thread::spawn;
 use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Refusal, Sink, Span};
 use loom_tests::historical::FreeThenWake;
-use loom_tests::run::{known_bad, model};
+use loom_tests::run::{Witness, known_bad, model, witnessed};
 use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put};
-use pool::{ArenaPages, Classic, PageAllocator, RawPool};
+use pool::{ArenaPages, Awaited, Classic, GetError, PageAllocator, RawPool};
 
 /// One page of low water 1, which is out; the arena has no other.
 fn pool_of_one<A: PageAllocator<Error = AllocError>>(allocator: A) -> Arc<RawPool<Classic<A>>> {
@@ -25,7 +23,7 @@ fn passing_thief<A>(
     allocator: impl Fn(Arena) -> A,
     free: impl Fn(&A, Span),
     close: impl Fn(&A),
-    released: &AtomicUsize,
+    released: &Witness,
 ) where
     A: PageAllocator<Error = AllocError> + Clone,
 {
@@ -57,7 +55,7 @@ fn passing_thief<A>(
     assert!(got, "the getter was served");
     let stats = assert_pool_at_rest(&pool, 1);
     assert_eq!(stats.stolen, 0);
-    released.fetch_add(usize::from(stats.released_to_heirs > 0), Relaxed);
+    released.saw(stats.released_to_heirs > 0);
     drop(pool);
     if let Some(stolen) = stolen {
         free(&pages, stolen);
@@ -67,25 +65,17 @@ fn passing_thief<A>(
 
 #[test]
 fn a_passing_thief_gets_nothing() {
-    static RELEASED: AtomicUsize = AtomicUsize::new(0);
-    model("steal", || passing_thief(ArenaPages, |_, _| {}, |_| {}, &RELEASED));
-    witness("steal", &RELEASED);
+    witnessed("steal", "the page was released", |released| {
+        passing_thief(ArenaPages, |_, _| {}, |_| {}, released);
+    });
 }
 
 #[test]
 fn without_a_claim_the_page_is_lost() {
-    static RELEASED: AtomicUsize = AtomicUsize::new(0);
     known_bad("steal/no_claim", "the page was stolen", || {
-        passing_thief(FreeThenWake::new, FreeThenWake::free_span, FreeThenWake::close, &RELEASED);
+        let released = Witness::default();
+        passing_thief(FreeThenWake::new, FreeThenWake::free_span, FreeThenWake::close, &released);
     });
-}
-
-/// What a world is for did happen in it: the page was released for the getter.
-fn witness(name: &str, released: &AtomicUsize) {
-    let released = released.load(Relaxed);
-    println!("{name}: the page was released in {released} executions");
-    let ran = std::env::var_os("LOOM_KNOWN_BAD").is_none() && std::env::var_os("LOOM_ONLY").is_none();
-    assert!(cfg!(not(loom)) || !ran || released > 0, "no execution released the page");
 }
 
 /// An allocator that fails before it sleeps, while a page is on its way to its request.
@@ -104,7 +94,7 @@ unsafe impl PageAllocator for Fails {
     fn granule(&self) -> usize {
         self.pages.granule()
     }
-    fn alloc(&self, _: Layout, _: Claim<'_>) -> Result<NonNull<u8>, AllocError> {
+    fn alloc(&self, _: Layout, _: Claim<'_>, _: Option<Instant>) -> Result<Option<NonNull<u8>>, AllocError> {
         Err(AllocError::Scarce)
     }
     fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
@@ -163,9 +153,7 @@ impl Sink<Span, AllocError> for Thief {
 /// claim keeps the page from it.
 #[test]
 fn a_thief_first_in_line_gets_nothing() {
-    // What this world is for did happen: the page was released while both waited.
-    static RELEASED: AtomicUsize = AtomicUsize::new(0);
-    model("steal/first_in_line", || {
+    witnessed("steal/first_in_line", "the page was released while both waited", |released| {
         let arena = arena(1, 0);
         let pool = pool_of_one(ArenaPages(arena.clone()));
         let item = pool.try_get().unwrap();
@@ -183,9 +171,79 @@ fn a_thief_first_in_line_gets_nothing() {
         put(&pool, item);
         arena.close();
         let stats = assert_pool_at_rest(&pool, 1);
-        RELEASED.fetch_add(usize::from(stats.released_to_heirs > 0), Relaxed);
+        released.saw(stats.released_to_heirs > 0);
         drop(pool);
         assert_arena_whole(&arena);
     });
-    witness("steal/first_in_line", &RELEASED);
+}
+
+/// Says that it is late although it has a page.
+#[derive(Clone)]
+struct LosesWhatComesLate(ArenaPages);
+
+// SAFETY: pages are spans of an arena.
+unsafe impl PageAllocator for LosesWhatComesLate {
+    type Error = AllocError;
+    const CLAIMS: bool = true;
+
+    fn granule(&self) -> usize {
+        self.0.granule()
+    }
+    fn alloc(
+        &self,
+        page: Layout,
+        claim: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, AllocError> {
+        let late = self.0.alloc(page, claim, deadline)?;
+        Ok(late.filter(|_| deadline.is_none()))
+    }
+    fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
+        self.0.try_alloc(page)
+    }
+    fn free(&self, base: NonNull<u8>, page: Layout) {
+        self.0.free(base, page);
+    }
+    fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) {
+        self.0.free_to(base, page, claim);
+    }
+    fn forget(&self, id: GrowId) {
+        self.0.forget(id);
+    }
+}
+
+/// The deadline of a getter asleep in the back-end passes while a page is freed to it.
+fn deadline_against_claim<A: PageAllocator<Error = AllocError>>(
+    allocator: impl Fn(ArenaPages) -> A,
+    late: &Witness,
+) {
+    let arena = arena(1, 0);
+    let pool = pool_of_one(allocator(ArenaPages(arena.clone())));
+    let item = pool.try_get().unwrap();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || pool.get_timeout(Duration::from_micros(50)).map(|item| put(&pool, item)))
+    };
+    put(&pool, item);
+    let end = getter.join().unwrap();
+    assert!(matches!(end, Ok(()) | Err(GetError::TimedOut(Awaited::Page))), "{end:?}");
+    late.saw(end.is_err() && pool.stats().released_to_heirs > 0);
+    pool.set_water(0, 1).unwrap();
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn a_page_freed_to_who_is_late() {
+    witnessed("steal/deadline_against_claim", "it was too late for its page", |late| {
+        deadline_against_claim(|pages| pages, late);
+    });
+}
+
+#[test]
+fn a_page_that_comes_late_and_is_lost() {
+    known_bad("steal/late_page_lost", "rest: a span was lost", || {
+        deadline_against_claim(LosesWhatComesLate, &Witness::default());
+    });
 }

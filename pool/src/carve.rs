@@ -7,6 +7,7 @@
 //! them scarcer.
 
 use std::alloc::Layout;
+use std::ptr::NonNull;
 
 /// How a page is carved into items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,14 @@ pub(crate) enum CarveError {
     ZeroSize,
     #[error("pages of no items")]
     NoItems,
+    #[error("pages of {0} items: {MOST_ITEMS} is the most")]
+    TooManyItems(u32),
     #[error("pages of {items} items of {stride} bytes do not fit into the address space")]
     TooLarge { items: u32, stride: usize },
 }
 
-/// The most items a page may have: two values of an item's link are taken.
-const MOST_ITEMS: u32 = u32::MAX - 2;
+/// The most items a page may have: one bit and two values of an item's link are taken.
+const MOST_ITEMS: u32 = (1 << 31) - 3;
 
 /// Where nothing else is asked for, a page has room for at least this many items that
 /// are smaller than what the back-end hands out: then less than an eighth is wasted.
@@ -49,8 +52,8 @@ impl Carve {
             return Err(CarveError::NoItems);
         }
         let stride = item.pad_to_align().size();
-        if items.is_some_and(|items| items > MOST_ITEMS) {
-            return Err(CarveError::TooLarge { items: items.unwrap_or(MOST_ITEMS), stride });
+        if let Some(items) = items.filter(|items| *items > MOST_ITEMS) {
+            return Err(CarveError::TooManyItems(items));
         }
         let too_large = CarveError::TooLarge { items: items.unwrap_or(1), stride };
         let power = |bytes: usize| bytes.checked_next_power_of_two().ok_or(too_large);
@@ -71,6 +74,12 @@ impl Carve {
         };
         let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
         Ok(Self { stride, items, page })
+    }
+
+    /// Where an item of the page at `base` starts.
+    pub(crate) fn item_at(&self, base: NonNull<u8>, index: u32) -> NonNull<u8> {
+        let ptr = base.as_ptr().wrapping_add(index as usize * self.stride);
+        NonNull::new(ptr).expect("a page does not wrap around the address space")
     }
 
     /// Where the page that `address` may lie in would start.

@@ -1,8 +1,9 @@
 //! The thin shell around [`State`]: one lock, decide under it, act after it.
 
+use std::io::Write;
 use std::ptr::NonNull;
 
-use kva::sync::{Arc, BATCH, LeakCheck, Mutex, MutexGuard, Weak};
+use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
 use kva::{Claim, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
 
 use crate::backend::Backend;
@@ -10,51 +11,72 @@ use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
 use crate::ledger::Ledger;
-use crate::pages::{Loan, Pages, PutError};
+use crate::loan::{Loan, Loans};
+use crate::pages::{Pages, PutError};
 use crate::state::{Arrival, End, Fixed, State};
-use crate::stats::{Counts, PoolStats};
+use crate::stats::{Counts, PoolStats, outstanding};
 use crate::todo::{Heir, Todo};
-use crate::waiter::Queue;
+use crate::trace::event;
+use crate::waiter::{Class, Queue, Want};
+use crate::waits::Waits;
 
 /// A pool, as its handles, getters and pending grows share it.
 pub(crate) struct Core<B: Backend> {
     backend: B,
     pub(crate) carve: Carve,
+    pub(crate) name: Option<Box<str>>,
+    /// Destroys the object in an item, where objects are kept in them.
+    destroy: Option<Destroy>,
     table: Arc<GrowTable>,
     state: Mutex<State<B>>,
     _leak: LeakCheck,
 }
 
-/// An item on its way from under the lock to its getter. Between the two, what was
-/// decided is done, and may panic in caller code: then the item goes back (P5).
+/// Destroys the object at a place, which must hold one that nobody else has.
+pub(crate) type Destroy = unsafe fn(NonNull<u8>);
+
+/// Items on their way from under the lock to their getter. Between the two, what was
+/// decided is done, and may panic in caller code: then they go back (P5).
 pub(crate) struct Kept<'a, B: Backend> {
     core: &'a Core<B>,
-    loan: Option<Loan>,
+    loans: Option<Loans>,
 }
 
 impl<'a, B: Backend> Kept<'a, B> {
-    pub(crate) fn new(core: &'a Core<B>, loan: Loan) -> Self {
-        Self { core, loan: Some(loan) }
+    pub(crate) fn new(core: &'a Core<B>, loans: Loans) -> Self {
+        Self { core, loans: Some(loans) }
     }
 
-    pub(crate) fn into_loan(mut self) -> Loan {
-        self.loan.take().expect("a loan is taken once")
+    pub(crate) fn into_loans(mut self) -> Loans {
+        self.loans.take().expect("loans are taken once")
     }
 }
 
 impl<B: Backend> Drop for Kept<'_, B> {
     fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            self.core.put_loan(loan);
+        if let Some(loans) = self.loans.take() {
+            self.core.put_loans(&mut loans.into_iter());
         }
     }
 }
 
-/// A slot of the ledger that no grow holds. Given back when dropped, so also if the
-/// back-end panics.
+/// A slot of the ledger that no grow holds: somebody who does not wait gathers what it
+/// wants. Given back when dropped, so also if the back-end panics.
 struct HeldSlot<'a, B: Backend>(Option<&'a Core<B>>);
 
 impl<B: Backend> Drop for HeldSlot<'_, B> {
+    fn drop(&mut self) {
+        if let Some(core) = self.0 {
+            core.change(|state, _| state.gathered());
+        }
+    }
+}
+
+/// The slot of a page that was offered to an older request. Given back when dropped: its
+/// back-end panicked, and the page is lost.
+struct YieldedSlot<'a, B: Backend>(Option<&'a Core<B>>);
+
+impl<B: Backend> Drop for YieldedSlot<'_, B> {
     fn drop(&mut self) {
         if let Some(core) = self.0 {
             core.change(|state, _| state.ledger.ended());
@@ -82,13 +104,15 @@ pub(crate) struct Limits {
     pub(crate) high: Option<u32>,
     pub(crate) growing: u32,
     pub(crate) bypass: u32,
+    /// Items for critical getters only.
+    pub(crate) reserve: u32,
 }
 
 /// The most grows that may be pending at once: their table is made at once.
 const MOST_GROWING: u32 = 1 << 16;
 
 impl Limits {
-    fn check(self) -> Result<(), ConfigError> {
+    fn check(self, items_per_page: u32) -> Result<(), ConfigError> {
         let Self { hard, low, growing, .. } = self;
         let high = self.high.unwrap_or(hard);
         if hard == 0 {
@@ -103,13 +127,27 @@ impl Limits {
         if low > high || low > hard {
             return Err(ConfigError::Water { low, high, limit: hard });
         }
-        Ok(())
+        check_reserve(self.reserve, hard, items_per_page)
     }
 }
 
+fn check_reserve(reserve: u32, hard: u32, items_per_page: u32) -> Result<(), ConfigError> {
+    let items = u64::from(hard) * u64::from(items_per_page);
+    if u64::from(reserve) >= items {
+        return Err(ConfigError::Reserve { reserve, items });
+    }
+    Ok(())
+}
+
 impl<B: Backend> Core<B> {
-    pub(crate) fn new(backend: B, carve: Carve, limits: Limits) -> Result<Arc<Self>, ConfigError> {
-        limits.check()?;
+    pub(crate) fn new(
+        backend: B,
+        carve: Carve,
+        limits: Limits,
+        name: Option<Box<str>>,
+        destroy: Option<Destroy>,
+    ) -> Result<Arc<Self>, ConfigError> {
+        limits.check(carve.items)?;
         let pages = Pages::new(carve, limits.hard);
         let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
         let table = GrowTable::new(limits.growing);
@@ -125,11 +163,15 @@ impl<B: Backend> Core<B> {
             queue: Queue::new(),
             grows: Grows::new(limits.growing),
             counts: Counts::default(),
+            waits: Waits::new(),
+            reserve: limits.reserve,
+            gathering: 0,
+            lowered: false,
             closed: false,
             fixed,
         };
-        let core =
-            Arc::new(Self { backend, carve, table, state: Mutex::new(state), _leak: LeakCheck::new() });
+        let state = Mutex::new(state);
+        let core = Arc::new(Self { backend, carve, name, destroy, table, state, _leak: LeakCheck::new() });
         let weak = Arc::downgrade(&core);
         let pool: Weak<dyn Reclaim> = weak;
         core.backend.attach(&core.table, pool);
@@ -166,13 +208,28 @@ impl<B: Backend> Core<B> {
             Heir::Anybody => self.backend.release(page, layout),
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => {
-                let mut slot = HeldSlot(Some(self));
+                let mut slot = YieldedSlot(Some(self));
                 let back = self.backend.yield_to_older(page, layout, moment);
                 let back = back.map(|page| self.arrival(page));
                 slot.0 = None;
                 self.change(|state, _| state.offered(back));
             }
         }
+        // Last: a subscriber may panic.
+        event!(self, "gave a page up", heir = to);
+    }
+
+    /// Destroys an object that the pool gives up.
+    pub(crate) fn destroy(&self, object: NonNull<u8>) {
+        let destroy = self.destroy.expect("only a pool of objects has any constructed");
+        // SAFETY: `Pages` says that there is an object in this item, which nobody can be
+        // lent any more, and says so once.
+        unsafe { destroy(object) };
+    }
+
+    /// Takes more objects out of the first page to dismantle, or sends it off.
+    pub(crate) fn dismantle<'a>(&'a self, todo: &mut Todo<'a, B>) {
+        self.state.lock().dismantle(todo);
     }
 
     /// A page and where it starts.
@@ -196,48 +253,79 @@ impl<B: Backend> Core<B> {
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
         self.change(|state, todo| {
             let slot = state.pages.locate(ptr)?;
-            state.put(slot, todo)
+            state.put(slot, false, todo)
         })
     }
 
     /// Puts back what is known to be out.
     pub(crate) fn put_loan(&self, loan: Loan) {
-        let put = self.change(|state, todo| state.put(loan.slot, todo));
+        let put = self.change(|state, todo| state.put(loan.slot, loan.constructed, todo));
         debug_assert_eq!(put, Ok(()), "a loan is put once");
     }
 
-    pub(crate) fn try_get(&self) -> Result<Loan, TryGetError<B::Error>> {
+    /// As [`put_loan`](Self::put_loan), for all of them, also if one of the puts panics: it may
+    /// release a page, and destroy objects.
+    pub(crate) fn put_loans(&self, loans: &mut dyn Iterator<Item = Loan>) {
+        struct Rest<'a, 'l, B: Backend>(&'a Core<B>, &'l mut dyn Iterator<Item = Loan>);
+        impl<B: Backend> Drop for Rest<'_, '_, B> {
+            fn drop(&mut self) {
+                self.0.put_loans(self.1);
+            }
+        }
+        while let Some(loan) = loans.next() {
+            let rest = Rest(self, loans);
+            self.put_loan(loan);
+            std::mem::forget(rest);
+        }
+    }
+
+    /// Gets what is wanted if it is there, or if the back-end has the pages for it right now:
+    /// all or nothing. `rest` has room for all but the first item.
+    pub(crate) fn try_get(&self, want: Want, rest: Vec<Loan>) -> Result<Loans, TryGetError<B::Error>> {
         enum Look<'a, B: Backend> {
             Got(Kept<'a, B>),
-            Reserved,
+            /// A slot is reserved: the page is ours to bring.
+            Gathers,
         }
-        let look = self.change(|state, _| {
-            if state.closed {
-                return Err(TryGetError::Closed);
-            }
-            if let Some(loan) = state.take(kva::NEVER) {
-                return Ok(Look::Got(Kept::new(self, loan)));
-            }
-            // Who waits has asked the back-end before; a page it has now is theirs.
-            if state.queue.is_empty() && state.ledger.reserve() {
-                return Ok(Look::Reserved);
-            }
-            Err(TryGetError::Exhausted)
-        });
-        match look? {
-            Look::Got(kept) => Ok(kept.into_loan()),
-            Look::Reserved => {
-                let Some((page, base)) = self.bring_page()? else {
-                    return Err(TryGetError::Scarce);
-                };
-                let kept = self.change(|state, _| {
+        let mut rest = Some(rest);
+        let mut arrived = None;
+        loop {
+            let look = self.change(|state, _| {
+                if let Some((page, base)) = arrived.take() {
+                    state.gathering -= 1;
                     state.arrive(page, base);
-                    if state.closed {
-                        return Err(TryGetError::Closed);
-                    }
-                    state.take(kva::NEVER).map(|loan| Kept::new(self, loan)).ok_or(TryGetError::Exhausted)
-                });
-                kept.map(Kept::into_loan)
+                }
+                if state.closed {
+                    state.counts.failures.closed += 1;
+                    return Err(TryGetError::Closed);
+                }
+                let most = state.most(want.class);
+                if want.items as usize > most {
+                    state.counts.failures.too_many += 1;
+                    return Err(TryGetError::TooMany { asked: want.items as usize, most });
+                }
+                if let Some(loans) = state.take(kva::NEVER, want, &mut rest) {
+                    return Ok(Look::Got(Kept::new(self, loans)));
+                }
+                // Who waits has asked the back-end before; a page it has now is theirs.
+                if state.queue.is_empty() && state.gather() {
+                    return Ok(Look::Gathers);
+                }
+                state.counts.failures.exhausted += 1;
+                Err(TryGetError::Exhausted)
+            });
+            match look? {
+                Look::Got(kept) => return Ok(kept.into_loans()),
+                Look::Gathers => {
+                    let brought = self.bring_page().and_then(|page| page.ok_or(TryGetError::Scarce));
+                    arrived = Some(brought.inspect_err(|error| {
+                        let failures = &mut self.lock().counts.failures;
+                        match error {
+                            TryGetError::Scarce => failures.scarce += 1,
+                            _ => failures.backend += 1,
+                        }
+                    })?);
+                }
             }
         }
     }
@@ -250,7 +338,7 @@ impl<B: Backend> Core<B> {
                 if state.closed {
                     return Err(TryGetError::Closed);
                 }
-                Ok((held, held < pages && state.ledger.reserve()))
+                Ok((held, held < pages && state.gather()))
             })?;
             if !reserved {
                 return Ok(held);
@@ -258,7 +346,10 @@ impl<B: Backend> Core<B> {
             let Some((page, base)) = self.bring_page()? else {
                 return Ok(held);
             };
-            self.change(|state, _| state.arrive(page, base));
+            self.change(|state, _| {
+                state.gathering -= 1;
+                state.arrive(page, base);
+            });
             if self.lock().ledger.pages() <= held {
                 // It went back at once: above high water, or somebody else waits for it.
                 return Ok(held);
@@ -266,7 +357,7 @@ impl<B: Backend> Core<B> {
         }
     }
 
-    /// Brings a page for a slot that was reserved in the ledger, without sleeping. `None`:
+    /// Brings a page for a slot that is [held](State::gather), without sleeping. `None`:
     /// the back-end is scarce. Without a page, the slot is given back.
     fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
         let mut slot = HeldSlot(Some(self));
@@ -308,6 +399,7 @@ impl<B: Backend> Core<B> {
                 return Err(ConfigError::Tables { pages: limit, items: self.carve.items });
             }
             state.ledger.set_limit(limit);
+            state.lowered = true;
             Ok(())
         })
     }
@@ -323,22 +415,53 @@ impl<B: Backend> Core<B> {
         })
     }
 
+    pub(crate) fn set_critical_reserve(&self, items: u32) -> Result<(), ConfigError> {
+        self.change(|state, _| {
+            check_reserve(items, state.ledger.limit(), self.carve.items)?;
+            state.reserve = items;
+            state.lowered = true;
+            Ok(())
+        })
+    }
+
     pub(crate) fn close(&self) {
-        self.change(|state, _| state.closed = true);
+        let first = self.change(|state, _| !std::mem::replace(&mut state.closed, true));
+        if first {
+            event!(self, "closed");
+        }
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
-        PoolStats::of(&self.lock(), &self.carve)
+        let stats = PoolStats::of(self, &self.lock());
+        PoolStats { name: self.name.as_deref().map(str::to_owned), ..stats }
+    }
+
+    /// The most items that a getter of this class can have.
+    pub(crate) fn most(&self, class: Class) -> usize {
+        self.lock().most(class)
+    }
+
+    /// Somebody wanted more items than it can have, or than can be listed.
+    pub(crate) fn count_too_many(&self) {
+        self.lock().counts.failures.too_many += 1;
+    }
+
+    /// What people call it.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("(no name)")
     }
 }
 
 /// Where grows end that their back-end kept.
 impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
     fn finish(&self, id: GrowId, end: Result<B::Page, Refusal<B::Error>>) {
+        let delivered = end.is_ok();
         let mut panicked = EndsGrow(Some((self, id)));
         let end = end.map(|page| self.arrival(page));
         panicked.0 = None;
         self.end_grow(id, end);
+        // Last: a subscriber may panic.
+        event!(self, "a request for a page ended", grow = id, delivered = delivered);
     }
 }
 
@@ -346,5 +469,24 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
 impl<B: Backend> Reclaim for Core<B> {
     fn reclaim(&self, _: Shape) {
         self.give_up_idle(|state| state.ledger.low());
+    }
+}
+
+/// Items that nobody can put any more: said where things are checked.
+impl<B: Backend> Drop for Core<B> {
+    fn drop(&mut self) {
+        if !CHECKED || IS_MODEL || std::thread::panicking() {
+            return;
+        }
+        let lost = self.lock().lost();
+        if lost > 0 {
+            let places = outstanding(self);
+            let name = self.label();
+            // Not by `eprintln`, which panics where nobody listens.
+            let _ = writeln!(
+                std::io::stderr(),
+                "pool {name}: dropped, and items out that nobody put: {lost}{places}"
+            );
+        }
     }
 }

@@ -1,100 +1,204 @@
 //! One get, from the first look to its end: a state machine that a thread drives by
-//! sleeping, and a future will drive by being polled.
+//! sleeping, and a task by polling.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use kva::Answer;
-use kva::sync::{Arc, block_on_until};
+use kva::sync::{Arc, block_on};
+use kva::{Answer, Refusal};
 
 use crate::backend::Backend;
 use crate::core::{Core, Kept};
 use crate::error::GetError;
-use crate::pages::Loan;
+use crate::loan::Loan;
 use crate::state::Step;
-use crate::waiter::{News, Waiter};
+use crate::trace::event;
+use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
+
+/// How long a getter would wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Patience {
+    /// Until when, for whatever; `None`: for ever.
+    pub(crate) deadline: Option<Instant>,
+    /// How long, while a page is owed.
+    pub(crate) for_page: Option<Duration>,
+}
+
+/// One who waits for a put, and would wait less than this for a page, does not spin to see
+/// whether one is owed by now.
+const LOOKS_AGAIN: Duration = Duration::from_millis(1);
+
+/// Who drives a getter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    /// A thread, whose waker is ours.
+    Thread,
+    /// A task, whose waker is the caller's code: it is cloned before the lock is taken.
+    Task,
+}
 
 /// One get. Dropping it cancels: what it was served in the last moment goes to the next.
 pub(crate) struct Getter<'a, B: Backend> {
     core: &'a Arc<Core<B>>,
     node: Waiter<B::Error>,
+    progress: Progress,
+}
+
+/// What the getter knows of itself, without the lock.
+struct Progress {
     /// Whether the node may be linked or served.
     started: bool,
+    /// A task's waker that the node has, or was woken by.
+    left: Option<Waker>,
+    patience: Patience,
+    /// When it next looks whether it waits for a page.
+    page_by: Option<Instant>,
+}
+
+impl Progress {
+    /// Its time to wait for a page begins.
+    fn begin_to_wait(&mut self) {
+        self.page_by = self.patience.for_page.and_then(|patience| Instant::now().checked_add(patience));
+    }
+
+    /// When it has to look at its time again.
+    fn until(&self) -> Option<Instant> {
+        self.patience.deadline.into_iter().chain(self.page_by).min()
+    }
 }
 
 impl<'a, B: Backend> Getter<'a, B> {
-    pub(crate) fn new(core: &'a Arc<Core<B>>) -> Self {
-        Self { core, node: Waiter::new(), started: false }
+    /// One who has not looked yet. `rest` has room for all but the first item.
+    pub(crate) fn new(core: &'a Arc<Core<B>>, want: Want, rest: Vec<Loan>, patience: Patience) -> Self {
+        let progress = Progress { started: false, left: None, patience, page_by: None };
+        Self { core, node: Waiter::new(want, rest), progress }
     }
 
-    /// Gets, sleeping until `deadline` at most.
-    pub(crate) fn run(self, deadline: Option<Instant>) -> Result<Loan, GetError<B::Error>> {
+    /// Gets, sleeping as long as its patience lasts.
+    pub(crate) fn run(self) -> Outcome<B::Error> {
         let mut getter = std::pin::pin!(self);
-        let got = block_on_until(deadline, |waker| getter.as_mut().poll(waker));
-        got.unwrap_or_else(|| getter.cancel().unwrap_or(Err(GetError::TimedOut)))
+        block_on(|waker, passed| {
+            if let Poll::Ready(outcome) = getter.as_mut().poll_by(Driver::Thread, waker) {
+                return ControlFlow::Break(outcome);
+            }
+            if let Some(moment) = passed
+                && let Some(outcome) = getter.as_mut().time_is_up(moment)
+            {
+                return ControlFlow::Break(outcome);
+            }
+            ControlFlow::Continue(getter.progress.until())
+        })
     }
 
     #[allow(clippy::type_complexity, reason = "its three fields")]
-    fn parts(self: Pin<&mut Self>) -> (&'a Arc<Core<B>>, Pin<&Waiter<B::Error>>, &mut bool) {
+    fn parts(self: Pin<&mut Self>) -> (&'a Arc<Core<B>>, Pin<&Waiter<B::Error>>, &mut Progress) {
         // SAFETY: the node is pinned as the getter is: it is never moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
         let node = unsafe { Pin::new_unchecked(&this.node) };
-        (this.core, node, &mut this.started)
+        (this.core, node, &mut this.progress)
     }
 
-    fn poll(self: Pin<&mut Self>, waker: &Waker) -> Poll<Result<Loan, GetError<B::Error>>> {
-        let (core, node, started) = self.parts();
-        if *started {
+    fn poll_by(self: Pin<&mut Self>, driver: Driver, waker: &Waker) -> Poll<Outcome<B::Error>> {
+        let (core, node, progress) = self.parts();
+        if progress.started {
             match node.look() {
-                News::None => return Poll::Pending,
+                News::None if progress.left.as_ref().is_none_or(|left| left.will_wake(waker)) => {
+                    return Poll::Pending;
+                }
                 News::Done(outcome) => {
-                    *started = false;
+                    progress.started = false;
                     return Poll::Ready(outcome);
                 }
-                News::Kicked => {}
+                // Another task has it now, whose waker must be left.
+                News::None | News::Kicked => {}
             }
         }
-        *started = true;
+        progress.started = true;
         let mut end = None;
         loop {
-            match core.change(|state, todo| state.step(node, waker, end.take(), core, todo)) {
+            let mut leaves: Option<Leaves<'_>> = Some(match driver {
+                Driver::Thread => Cow::Borrowed(waker),
+                Driver::Task => Cow::Owned(waker.clone()),
+            });
+            match core.change(|state, todo| state.step(node, &mut leaves, end.take(), core, todo)) {
                 Step::Done(outcome) => {
-                    *started = false;
-                    return Poll::Ready(outcome.map(Kept::into_loan));
+                    progress.started = false;
+                    return Poll::Ready(outcome.map(Kept::into_loans));
                 }
-                Step::Ask(grow) => match core.backend().ask(core.carve.page, grow) {
-                    Answer::Now(committed, answer) => {
-                        // Before the token is given up: if this panics, it refuses itself.
-                        let answer = answer.map(|page| core.arrival(page));
-                        end = Some((committed.into_id(), answer.map_err(kva::Refusal::Error)));
-                        continue;
+                Step::Ask(grow) => {
+                    progress.begin_to_wait();
+                    event!(core, "asks for a page", grow = grow.id());
+                    let grow = if B::SLEEPS { grow.until(progress.until()) } else { grow };
+                    match core.backend().ask(core.carve.page, grow) {
+                        Answer::Now(committed, answer) => {
+                            // Before the token is given up: if this panics, it refuses itself.
+                            let answer = answer.map(|page| core.arrival(page));
+                            end = Some((committed.into_id(), answer.map_err(Refusal::Error)));
+                            continue;
+                        }
+                        Answer::Late(committed) => {
+                            end = Some((committed.into_id(), Err(Refusal::TimedOut)));
+                            continue;
+                        }
+                        Answer::Later | Answer::Withdrawn => {}
                     }
-                    Answer::Later | Answer::Withdrawn => {}
-                },
+                }
+                Step::Sleep if progress.page_by.is_none() => progress.begin_to_wait(),
                 Step::Sleep => {}
+            }
+            if driver == Driver::Task {
+                // To know it again without the lock. Free, if it is the one that is there.
+                match &mut progress.left {
+                    Some(left) => left.clone_from(waker),
+                    None => progress.left = Some(waker.clone()),
+                }
             }
             // It may have been served or kicked while this thread was elsewhere.
             match node.look() {
                 News::None => return Poll::Pending,
                 News::Kicked => {}
                 News::Done(outcome) => {
-                    *started = false;
+                    progress.started = false;
                     return Poll::Ready(outcome);
                 }
             }
         }
     }
 
+    /// A moment passed that it would wait until: leaves, unless it was served, or only its
+    /// time to wait for a page is up and none is owed.
+    fn time_is_up(self: Pin<&mut Self>, moment: Instant) -> Option<Outcome<B::Error>> {
+        let (core, node, progress) = self.parts();
+        let only_for_page = progress.patience.deadline != Some(moment);
+        let awaited = core.change(|state, todo| state.time_is_up(node, only_for_page, todo));
+        if let Some(awaited) = awaited {
+            progress.started = false;
+            event!(core, "timed out", awaited = awaited);
+            return Some(Err(GetError::TimedOut(awaited)));
+        }
+        if let News::Done(outcome) = node.look() {
+            progress.started = false;
+            return Some(outcome);
+        }
+        progress.patience.for_page = progress.patience.for_page.map(|time| time.max(LOOKS_AGAIN));
+        progress.begin_to_wait();
+        None
+    }
+
     /// Leaves the line. What it was served before comes back.
-    fn cancel(self: Pin<&mut Self>) -> Option<Result<Loan, GetError<B::Error>>> {
-        let (core, node, started) = self.parts();
-        if !std::mem::take(started) {
+    fn cancel(self: Pin<&mut Self>) -> Option<Outcome<B::Error>> {
+        let (core, node, progress) = self.parts();
+        if !std::mem::take(&mut progress.started) {
             return None;
         }
+        let is_task = progress.left.is_some();
         core.change(|state, todo| {
             if state.queue.is_linked(node) {
+                state.counts.failures.cancelled += u64::from(is_task);
                 state.leave(node, todo);
             }
         });
@@ -105,13 +209,34 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 }
 
+/// As a task drives it. It has no clock to wake it: its patience is looked at when it is
+/// polled.
+impl<B: Backend> Future for Getter<'_, B> {
+    type Output = Outcome<B::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(outcome) = self.as_mut().poll_by(Driver::Task, context.waker()) {
+            return Poll::Ready(outcome);
+        }
+        let moments = [self.progress.page_by, self.progress.patience.deadline];
+        for moment in moments.into_iter().flatten() {
+            if Instant::now() >= moment
+                && let Some(outcome) = self.as_mut().time_is_up(moment)
+            {
+                return Poll::Ready(outcome);
+            }
+        }
+        Poll::Pending
+    }
+}
+
 impl<B: Backend> Drop for Getter<'_, B> {
     fn drop(&mut self) {
         // SAFETY: it was pinned if it was ever polled, and is not moved any more.
         let getter = unsafe { Pin::new_unchecked(&mut *self) };
         let core = getter.core;
-        if let Some(Ok(loan)) = getter.cancel() {
-            core.put_loan(loan);
+        if let Some(Ok(loans)) = getter.cancel() {
+            core.put_loans(&mut loans.into_iter());
         }
     }
 }

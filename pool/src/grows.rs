@@ -6,12 +6,15 @@ use arrayvec::ArrayVec;
 use kva::GrowId;
 use kva::sync::thread::Thread;
 
+use crate::waiter::{Class, Want};
+
 /// A getter asleep inside a back-end, on its own thread: no put can reach it there.
 #[derive(Debug, Clone)]
 pub(crate) struct Asleep {
     pub(crate) thread: Thread,
     pub(crate) since: Instant,
     pub(crate) asked_at: u64,
+    pub(crate) want: Want,
 }
 
 /// One pending grow.
@@ -72,6 +75,16 @@ impl Grows {
         !self.vacant.is_empty()
     }
 
+    /// How many are pending.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether nothing is pending.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// A slot for a grow that is about to begin.
     pub(crate) fn take_slot(&mut self) -> Option<u32> {
         self.vacant.pop()
@@ -97,16 +110,32 @@ impl Grows {
         self.asleep
     }
 
+    /// How many items those want, and whether any of them is ordinary.
+    pub(crate) fn wanted(&self) -> (usize, bool) {
+        if self.asleep == 0 {
+            return (0, false);
+        }
+        let wants =
+            || self.pending.iter().filter_map(|pending| pending.asleep.as_ref()).map(|asleep| asleep.want);
+        let items = wants().map(|want| want.items as usize).sum();
+        (items, wants().any(|want| want.class == Class::Ordinary))
+    }
+
     /// The pending grows, oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Pending> {
         self.pending.iter()
     }
 
-    /// The grow that a page should be released for: the oldest whose getter is asleep and
-    /// had none. Without claims that page may have been stolen, so that all having had one
-    /// means no more than that it is the turn of those who had fewest.
-    pub(crate) fn next_heir(&mut self, claims: bool) -> Option<&mut Pending> {
-        let asleep = self.pending.iter_mut().filter(|pending| pending.asleep.is_some());
+    /// The grow that a page should be released for: the oldest whose getter is asleep, could
+    /// make use of the page and had none. Without claims that page may have been stolen, so
+    /// that all having had one means no more than that it is the turn of those who had fewest.
+    pub(crate) fn next_heir(
+        &mut self,
+        claims: bool,
+        is_of_use: impl Fn(&Asleep) -> bool,
+    ) -> Option<&mut Pending> {
+        let asleep =
+            self.pending.iter_mut().filter(|pending| pending.asleep.as_ref().is_some_and(&is_of_use));
         asleep.min_by_key(|pending| pending.released).filter(|pending| pending.released == 0 || !claims)
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! pages + growing <= bound
+//! leaving <= pages
 //! bound == limit, or limit < bound == the most that was held when the limit was
 //!          lowered below it, and what has been given up since is gone for good
 //! ```
@@ -12,11 +13,15 @@
 //! both see the last one. A limit lowered below what is held cannot take back what is
 //! in use: the bound comes down as pages and grows end, and nothing new is begun
 //! above the limit meanwhile.
+//!
+//! A page that is *leaving* is to be given up and counts until it has been: there are objects
+//! in it that must be destroyed first, and nobody can say how long that takes.
 
 /// Counts pages and pending grows against the hard limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ledger {
     pages: u32,
+    leaving: u32,
     growing: u32,
     limit: u32,
     bound: u32,
@@ -28,12 +33,17 @@ impl Ledger {
     /// No pages. Wants `low <= high` and `low <= limit`.
     pub(crate) fn new(limit: u32, low: u32, high: u32) -> Self {
         debug_assert!(low <= high && low <= limit);
-        Self { pages: 0, growing: 0, limit, bound: limit, low, high }
+        Self { pages: 0, leaving: 0, growing: 0, limit, bound: limit, low, high }
     }
 
-    /// Pages held.
+    /// Pages held, those that are leaving included.
     pub(crate) const fn pages(&self) -> u32 {
         self.pages
+    }
+
+    /// Pages held that are not leaving.
+    pub(crate) const fn staying(&self) -> u32 {
+        self.pages - self.leaving
     }
 
     /// Grows pending.
@@ -46,9 +56,9 @@ impl Ledger {
         self.limit
     }
 
-    /// Pages never given up when idle.
-    pub(crate) const fn low(&self) -> u32 {
-        self.low
+    /// Pages never given up when idle: as many as were asked for, and the limit allows.
+    pub(crate) fn low(&self) -> u32 {
+        self.low.min(self.limit)
     }
 
     /// Pages kept when idle.
@@ -81,21 +91,26 @@ impl Ledger {
         self.lower_bound();
     }
 
-    /// A page was given up.
+    /// A page is to be given up.
+    pub(crate) fn leaves(&mut self) {
+        self.leaving += 1;
+    }
+
+    /// A page that was leaving was given up.
     pub(crate) fn released(&mut self) {
+        self.leaving -= 1;
         self.pages -= 1;
         self.lower_bound();
     }
 
-    /// Whether more is held or asked for than the limit, because it was lowered.
+    /// Whether more is kept or asked for than the limit, because it was lowered.
     pub(crate) const fn is_over(&self) -> bool {
-        self.pages + self.growing > self.limit
+        self.staying() + self.growing > self.limit
     }
 
     /// Changes the limit.
     pub(crate) fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
-        self.low = self.low.min(limit);
         self.bound = self.bound.max(limit);
         self.lower_bound();
     }
@@ -115,6 +130,7 @@ impl Ledger {
     pub(crate) fn check(&self) {
         assert!(self.pages + self.growing <= self.bound, "P1: {self:?}");
         assert!(self.limit <= self.bound, "P1: {self:?}");
+        assert!(self.leaving <= self.pages, "{self:?}");
     }
 }
 
@@ -132,6 +148,8 @@ mod tests {
         assert!(ledger.reserve());
         ledger.delivered();
         assert!(!ledger.reserve(), "a page holds the slot that its grow held");
+        ledger.leaves();
+        assert!(!ledger.reserve(), "until it has left");
         ledger.released();
         assert!(ledger.reserve());
     }
@@ -145,9 +163,12 @@ mod tests {
         }
         ledger.set_limit(1);
         assert!(ledger.is_over());
+        ledger.leaves();
         ledger.released();
         assert!(ledger.is_over() && !ledger.has_room(), "what was given up is not taken again");
         ledger.check();
+        ledger.leaves();
+        assert!(!ledger.is_over() && !ledger.has_room(), "enough are leaving, and none has left");
         ledger.released();
         assert!(!ledger.is_over() && !ledger.has_room());
         ledger.set_limit(2);
@@ -158,7 +179,7 @@ mod tests {
     proptest! {
         /// P1 in every sequence of calls, and nothing begins above the limit.
         #[test]
-        fn the_bound_holds(ops in prop::collection::vec((0u8..5, 1u32..6), 0..200)) {
+        fn the_bound_holds(ops in prop::collection::vec((0u8..6, 1u32..6), 0..200)) {
             let mut ledger = Ledger::new(3, 0, 3);
             for (op, limit) in ops {
                 let before = ledger.pages() + ledger.growing();
@@ -166,7 +187,8 @@ mod tests {
                     0 => { let _ = ledger.reserve(); }
                     1 if ledger.growing() > 0 => ledger.delivered(),
                     2 if ledger.growing() > 0 => ledger.ended(),
-                    3 if ledger.pages() > 0 => ledger.released(),
+                    3 if ledger.staying() < ledger.pages() => ledger.released(),
+                    5 if ledger.staying() > 0 => ledger.leaves(),
                     4 => ledger.set_limit(limit),
                     _ => {}
                 }

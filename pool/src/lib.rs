@@ -7,7 +7,9 @@
 //! close all reach; the request stays with the back-end as a token, and is withdrawn
 //! when nobody needs it any more.
 //!
-//! - [`RawPool`]: memory items of one layout. [`Pool`]: places for a `T`.
+//! - [`Pool`]: objects, constructed once and kept. [`RawPool`]: memory of one layout.
+//! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
+//!   future, as a [`Reservation`].
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
 //!   the classic pair of functions, `alloc` that may sleep and `free`.
 //!
@@ -17,43 +19,72 @@
 //!
 //! - **P1 Bound.** `pages + pending grows <= hard limit`.
 //! - **P2 Put progress.** While anybody waits, wherever their grow stands, a put makes some
-//!   waiter return; at most `K` puts for each waiter go to later arrivals first.
+//!   waiter return, or is one of those that the oldest waiter for several items needs, or
+//!   fills the reserve; at most `K` puts for each waiter go to later arrivals first.
 //! - **P3 Claim.** A page freed for a pending grow reaches that grow.
-//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times.
+//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times. What critical getters
+//!   take of the reserve, an ordinary one could not have had.
 //! - **P5 Nothing lost.** Timeouts, panics, refusals and closes leak no item, page, claim or
 //!   limit slot, and whoever waits next is woken.
-//! - **P6 Rest.** Everything put and drained, the pool holds at most low-water pages and the
-//!   arena is whole.
+//! - **P6 Rest.** Everything put and drained, the pool holds at most low-water pages and its
+//!   reserve, and the arena is whole.
 //! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
-//!   wait and its first contended lock, which set up the thread.
+//!   wait and its first contended lock, which set up the thread. Gets of several items
+//!   allocate the list of them, before they wait.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`]
 //! says.
 
 mod backend;
+mod builder;
 mod carve;
 mod core;
 mod error;
 mod getter;
 mod grows;
+mod guard;
+mod handle;
+mod knobs;
 mod ledger;
+mod loan;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod object;
 mod pages;
 mod raw;
+mod registry;
+mod request;
+mod reservation;
 mod state;
 mod stats;
 mod todo;
+mod trace;
 mod typed;
 mod waiter;
+mod waits;
 
 pub use backend::{ArenaPages, Backend, Classic, PageAllocator};
-pub use error::{ConfigError, GetError, TryGetError};
+pub use builder::{Builder, Objects};
+pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
+pub use guard::{Item, OwnedItem};
+#[cfg(feature = "metrics")]
+pub use metrics::publish_metrics;
 pub use pages::PutError;
-pub use raw::{Builder, RawPool};
-pub use stats::PoolStats;
-pub use typed::{Item, Pool};
+pub use raw::RawPool;
+pub use registry::{Pools, registered};
+pub use request::Request;
+pub use reservation::Reservation;
+pub use stats::{Failures, PoolStats};
+pub use typed::{AttachError, Pool};
+pub use waits::WaitStats;
 
-/// The README's example compiles and runs.
+/// The README's examples compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/GUIDE.md")]
+struct Guide;

@@ -12,35 +12,21 @@
 //! 2. Items `fresh..items` of a page were never handed out since it came, and have no
 //!    link; every other free item is in the page's chain. So a page comes and goes in
 //!    constant time.
-//! 3. An item's link is [`OUT`] exactly while the item is out.
+//! 3. An item's link is [`OUT`] exactly while the item is out. That of a free one has
+//!    [`CONSTRUCTED`] set if there is an object in it; `constructed` counts those of a page.
 //! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
-//!    neither when none is.
-//! 5. `free_items` is the sum of `free` over all pages.
+//!    neither when none is, or when it was set apart to have its objects destroyed.
+//! 5. `free_items` is the sum of `free` over all pages that are not set apart.
 
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use hashbrown::HashTable;
 use kva::list::{Link, List};
+use kva::sync::CHECKED;
 
 use crate::carve::Carve;
-
-/// An item, by where it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot {
-    page: u32,
-    index: u32,
-}
-
-/// An item that is out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Loan {
-    pub(crate) slot: Slot,
-    pub(crate) ptr: NonNull<u8>,
-}
-
-// SAFETY: a loan is the right to use an item's memory; whoever holds it may pass it on
-// to another thread, as a pool does when a put serves a waiter.
-unsafe impl Send for Loan {}
+use crate::loan::{Loan, Slot};
 
 /// Why a pointer was not taken back. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,9 +48,10 @@ pub enum PutError {
     DoublePut(usize),
 }
 
-/// Links of items: where a chain ends, and who is in none.
-const OUT: u32 = u32::MAX;
-const END: u32 = u32::MAX - 1;
+/// Links of items: there is an object in this one; where a chain ends; who is in none.
+const CONSTRUCTED: u32 = 1 << 31;
+const OUT: u32 = CONSTRUCTED - 1;
+const END: u32 = CONSTRUCTED - 2;
 
 #[derive(Debug)]
 struct Page<P> {
@@ -74,6 +61,7 @@ struct Page<P> {
     free: u32,
     fresh: u32,
     chain: u32,
+    constructed: u32,
 }
 
 /// The pages of one pool.
@@ -83,6 +71,8 @@ pub(crate) struct Pages<P> {
     pages: Vec<Page<P>>,
     /// `items[page * carve.items + index]` is the next item of the chain, or [`OUT`].
     items: Vec<u32>,
+    /// Who has each item that is out, where things are checked; else empty.
+    callers: Vec<Option<&'static Location<'static>>>,
     links: Vec<Link>,
     partial: List,
     idle: List,
@@ -90,6 +80,8 @@ pub(crate) struct Pages<P> {
     by_base: HashTable<u32>,
     free_items: usize,
     held: usize,
+    apart: usize,
+    constructed: usize,
 }
 
 // SAFETY: the pointers are addresses of memory that the pool's back-end handed over; no
@@ -110,6 +102,7 @@ impl<P> Pages<P> {
             carve,
             pages: Vec::new(),
             items: Vec::new(),
+            callers: Vec::new(),
             links: Vec::new(),
             partial: List::new(),
             idle: List::new(),
@@ -117,6 +110,8 @@ impl<P> Pages<P> {
             by_base: HashTable::new(),
             free_items: 0,
             held: 0,
+            apart: 0,
+            constructed: 0,
         };
         pages.reserve(capacity).then_some(pages)
     }
@@ -135,6 +130,7 @@ impl<P> Pages<P> {
             && self.links.try_reserve_exact(more).is_ok()
             && self.vacant.try_reserve_exact(capacity.saturating_sub(self.vacant.len())).is_ok()
             && self.items.try_reserve_exact(items.saturating_sub(self.items.len())).is_ok()
+            && (!CHECKED || self.callers.try_reserve_exact(items.saturating_sub(self.callers.len())).is_ok())
             && self
                 .by_base
                 .try_reserve(buckets.saturating_sub(self.by_base.len()), |&page| {
@@ -150,13 +146,18 @@ impl<P> Pages<P> {
 
     /// How many items are out.
     pub(crate) fn out_items(&self) -> usize {
-        self.held * self.carve.items as usize - self.free_items
+        (self.held - self.apart) * self.carve.items as usize - self.free_items
+    }
+
+    /// How many free items have an object in them.
+    pub(crate) fn constructed(&self) -> usize {
+        self.constructed
     }
 
     /// Adds a page that starts at `base`, all its items free.
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
-        let page = Page { payload: Some(payload), base, free: items, fresh: 0, chain: END };
+        let page = Page { payload: Some(payload), base, free: items, fresh: 0, chain: END, constructed: 0 };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -164,6 +165,9 @@ impl<P> Pages<P> {
             self.pages.push(page);
             self.links.push([0; 2]);
             self.items.resize(self.pages.len() * items as usize, END);
+            if CHECKED {
+                self.callers.resize(self.items.len(), None);
+            }
             self.pages.len() as u32 - 1
         };
         self.idle.push_front(&mut self.links, at);
@@ -175,8 +179,8 @@ impl<P> Pages<P> {
     }
 
     /// Takes a free item: of a page that is in use, if there is one, so that idle pages
-    /// stay whole and can be given up.
-    pub(crate) fn take(&mut self) -> Option<Loan> {
+    /// stay whole and can be given up; and one that was put before, if there is one.
+    pub(crate) fn take(&mut self, caller: &'static Location<'static>) -> Option<Loan> {
         let items = self.carve.items;
         let at = self.partial.front().or(self.idle.front())?;
         let page = &mut self.pages[at as usize];
@@ -186,17 +190,24 @@ impl<P> Pages<P> {
         } else {
             page.chain
         };
-        let link = &mut self.items[at as usize * items as usize + index as usize];
+        let number = at as usize * items as usize + index as usize;
+        let link = &mut self.items[number];
+        let mut constructed = false;
         if page.chain == index {
-            page.chain = *link;
+            constructed = *link & CONSTRUCTED != 0;
+            page.chain = *link & !CONSTRUCTED;
+            page.constructed -= u32::from(constructed);
+            self.constructed -= usize::from(constructed);
         }
         *link = OUT;
+        if CHECKED {
+            self.callers[number] = Some(caller);
+        }
         let was_idle = page.free == items;
         page.free -= 1;
         self.free_items -= 1;
         let now_full = page.free == 0;
-        let ptr = page.base.as_ptr().wrapping_add(index as usize * self.carve.stride);
-        let ptr = NonNull::new(ptr).expect("a page does not wrap around the address space");
+        let ptr = self.carve.item_at(page.base, index);
         if was_idle {
             self.idle.remove(&mut self.links, at);
         } else if now_full {
@@ -205,7 +216,7 @@ impl<P> Pages<P> {
         if was_idle && !now_full {
             self.partial.push_front(&mut self.links, at);
         }
-        Some(Loan { slot: Slot { page: at, index }, ptr })
+        Some(Loan { slot: Slot { page: at, index }, ptr, constructed })
     }
 
     /// Finds the item that starts at `ptr`.
@@ -242,8 +253,8 @@ impl<P> Pages<P> {
         offset.map_or(PutError::Foreign(address), |offset| PutError::NotAnItem { pointer: address, offset })
     }
 
-    /// Takes an item back.
-    pub(crate) fn put(&mut self, slot: Slot) -> Result<(), PutError> {
+    /// Takes an item back, with an object in it or without.
+    pub(crate) fn put(&mut self, slot: Slot, constructed: bool) -> Result<(), PutError> {
         let items = self.carve.items;
         let page = &mut self.pages[slot.page as usize];
         let link = &mut self.items[slot.page as usize * items as usize + slot.index as usize];
@@ -251,8 +262,10 @@ impl<P> Pages<P> {
             let address = page.base.addr().get() + slot.index as usize * self.carve.stride;
             return Err(PutError::DoublePut(address));
         }
-        *link = page.chain;
+        *link = page.chain | if constructed { CONSTRUCTED } else { 0 };
         page.chain = slot.index;
+        page.constructed += u32::from(constructed);
+        self.constructed += usize::from(constructed);
         let was_full = page.free == 0;
         page.free += 1;
         self.free_items += 1;
@@ -283,26 +296,72 @@ impl<P> Pages<P> {
         self.pages[page.0 as usize].base
     }
 
-    /// Takes an idle page out.
-    pub(crate) fn remove(&mut self, page: IdlePage) -> P {
+    /// Sets an idle page apart, so that nobody is lent an item of it any more, before it is
+    /// [removed](Self::remove).
+    pub(crate) fn set_apart(&mut self, page: IdlePage) -> ApartPage {
         let IdlePage(at) = page;
-        let entry = &mut self.pages[at as usize];
-        debug_assert_eq!(entry.free, self.carve.items);
-        let payload = entry.payload.take().expect("an idle page is held");
-        let base = entry.base.addr().get();
+        debug_assert_eq!(self.pages[at as usize].free, self.carve.items);
         self.idle.remove(&mut self.links, at);
+        self.free_items -= self.carve.items as usize;
+        self.apart += 1;
+        ApartPage(at)
+    }
+
+    /// Whether there are objects in a page that was set apart.
+    pub(crate) fn has_objects(&self, page: &ApartPage) -> bool {
+        self.pages[page.0 as usize].constructed > 0
+    }
+
+    /// Takes the next object out of a page that was set apart, to be destroyed.
+    pub(crate) fn next_object(&mut self, page: &ApartPage) -> Option<NonNull<u8>> {
+        let at = page.0 as usize;
+        let page = &mut self.pages[at];
+        while page.constructed > 0 {
+            let index = page.chain;
+            let link = self.items[at * self.carve.items as usize + index as usize];
+            page.chain = link & !CONSTRUCTED;
+            if link & CONSTRUCTED != 0 {
+                page.constructed -= 1;
+                self.constructed -= 1;
+                return Some(self.carve.item_at(page.base, index));
+            }
+        }
+        None
+    }
+
+    /// Takes a page out that was set apart and has no objects any more.
+    #[allow(clippy::needless_pass_by_value, reason = "it is used up")]
+    pub(crate) fn remove(&mut self, page: ApartPage) -> P {
+        let ApartPage(at) = page;
+        let entry = &mut self.pages[at as usize];
+        debug_assert_eq!((entry.free, entry.constructed), (self.carve.items, 0));
+        let payload = entry.payload.take().expect("a page set apart is held");
+        let base = entry.base.addr().get();
         let found = self.by_base.find_entry(hash(base), |&page| page == at);
         found.expect("a page that is held is in the table").remove();
         self.vacant.push(at);
-        self.free_items -= self.carve.items as usize;
+        self.apart -= 1;
         self.held -= 1;
         payload
+    }
+
+    /// Nobody is to be asked for this item any more.
+    pub(crate) fn forget_caller(&mut self, slot: Slot) {
+        if CHECKED {
+            self.callers[slot.page as usize * self.carve.items as usize + slot.index as usize] = None;
+        }
+    }
+
+    /// Tells `f` who has the items that are out, where that is known: in builds that check.
+    pub(crate) fn each_out(&self, mut f: impl FnMut(&'static Location<'static>)) {
+        let out = self.callers.iter().zip(&self.items).filter(|(_, link)| **link == OUT);
+        out.filter_map(|(caller, _)| *caller).for_each(&mut f);
     }
 
     /// The invariants that are cheap enough to check always.
     pub(crate) fn check(&self, pages: u32) {
         assert_eq!(self.held, pages as usize, "pages that are held are counted once");
-        assert!(self.free_items <= self.held * self.carve.items as usize);
+        assert!(self.free_items <= (self.held - self.apart) * self.carve.items as usize);
         let nothing_free = self.partial.is_empty() && self.idle.is_empty();
         assert_eq!(self.free_items == 0, nothing_free);
     }
@@ -311,6 +370,10 @@ impl<P> Pages<P> {
 /// A page all of whose items are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdlePage(u32);
+
+/// A page that nobody is lent an item of any more.
+#[derive(Debug)]
+pub(crate) struct ApartPage(u32);
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -332,7 +395,7 @@ mod tests {
     fn wrong_puts_are_told_apart_and_change_nothing() {
         let mut pages = pages(4, 2);
         pages.insert(0, address(0x1000));
-        let loan = pages.take().unwrap();
+        let loan = pages.take(Location::caller()).unwrap();
         assert_eq!(loan.ptr, address(0x1000));
         assert_eq!(pages.locate(address(0x9000)), Err(PutError::Foreign(0x9000)));
         assert_eq!(pages.locate(address(0x1001)), Err(PutError::NotAnItem { pointer: 0x1001, offset: 1 }));
@@ -341,9 +404,9 @@ mod tests {
             Err(PutError::NotAnItem { pointer: 0x1060, offset: 24 })
         );
         let never_out = pages.locate(address(0x1000 + 24)).unwrap();
-        assert_eq!(pages.put(never_out), Err(PutError::DoublePut(0x1018)));
-        pages.put(loan.slot).unwrap();
-        assert_eq!(pages.put(loan.slot), Err(PutError::DoublePut(0x1000)));
+        assert_eq!(pages.put(never_out, false), Err(PutError::DoublePut(0x1018)));
+        pages.put(loan.slot, false).unwrap();
+        assert_eq!(pages.put(loan.slot, false), Err(PutError::DoublePut(0x1000)));
         assert_eq!(pages.free_items(), 4);
     }
 
@@ -388,7 +451,7 @@ mod tests {
                     }
                     1 => {
                         let free = held.len() * items as usize - out.len();
-                        let taken = pages.take();
+                        let taken = pages.take(Location::caller());
                         prop_assert_eq!(taken.is_some(), free > 0);
                         if let Some(loan) = taken {
                             let at = loan.ptr.addr().get();
@@ -402,13 +465,14 @@ mod tests {
                         out.remove(&at);
                         *held.get_mut(&pages.carve.page_of(at)).unwrap() -= 1;
                         let slot = pages.locate(address(at)).unwrap();
-                        pages.put(slot).unwrap();
-                        prop_assert!(pages.put(slot).is_err());
+                        pages.put(slot, false).unwrap();
+                        prop_assert!(pages.put(slot, false).is_err());
                     }
                     3 => {
                         let idle = held.values().any(|&out| out == 0);
                         prop_assert_eq!(pages.idle_page().is_some(), idle);
                         if let Some(page) = pages.idle_page() {
+                            let page = pages.set_apart(page);
                             let base = pages.remove(page);
                             prop_assert_eq!(held.remove(&base), Some(0));
                             prop_assert!(pages.locate(address(base)).is_err());

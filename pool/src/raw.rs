@@ -6,110 +6,21 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use kva::Arena;
-use kva::sync::Arc;
 
 use crate::backend::Backend;
-use crate::carve::Carve;
-use crate::core::{Core, Limits};
-use crate::error::{ConfigError, GetError, TryGetError};
-use crate::getter::Getter;
-use crate::pages::{Loan, PutError};
-use crate::stats::{PoolStats, describe};
+use crate::builder::Builder;
+use crate::error::{GetError, TryGetError};
+use crate::handle::Handle;
+use crate::knobs::knobs;
+use crate::pages::PutError;
+use crate::request::Request;
+use crate::stats::describe;
 
-/// How a pool is made; see [`RawPool::builder`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder builds nothing until it is told to"]
-pub struct Builder {
-    item: Layout,
-    items_per_page: Option<u32>,
-    hard: u32,
-    low: u32,
-    high: Option<u32>,
-    growing: u32,
-    bypass: u32,
-}
-
-impl Builder {
-    /// How often a waiter may be overtaken, unless [`bypass`](Self::bypass) says otherwise.
-    pub const DEFAULT_BYPASS: u32 = 32;
-    /// How many grows may be pending at once, unless
-    /// [`max_growing`](Self::max_growing) says otherwise.
-    pub const DEFAULT_MAX_GROWING: u32 = 64;
-
-    pub(crate) const fn new(item: Layout, hard: u32) -> Self {
-        Self {
-            item,
-            items_per_page: None,
-            hard,
-            low: 0,
-            high: None,
-            growing: Self::DEFAULT_MAX_GROWING,
-            bypass: Self::DEFAULT_BYPASS,
-        }
-    }
-
-    /// Pages never given up when idle. Default 0.
-    pub const fn low_water(mut self, pages: u32) -> Self {
-        self.low = pages;
-        self
-    }
-
-    /// Pages kept when idle: a page that becomes wholly free while more are held goes back
-    /// at once. Default: no bound but the hard limit, so that all are kept until the
-    /// back-end is scarce or the pool is drained.
-    pub const fn high_water(mut self, pages: u32) -> Self {
-        self.high = Some(pages);
-        self
-    }
-
-    /// How many items a page has. Default: as many as fit into a page of eight items or
-    /// more, or one, if an item is as large as the back-end's smallest page.
-    pub const fn items_per_page(mut self, items: u32) -> Self {
-        self.items_per_page = Some(items);
-        self
-    }
-
-    /// How often a waiter may be overtaken by later arrivals (P4). 0 is strict first-in
-    /// first-out, and slow under contention: every item is handed to a thread that must
-    /// wake up first.
-    pub const fn bypass(mut self, times: u32) -> Self {
-        self.bypass = times;
-        self
-    }
-
-    /// How many grows may be pending at once. Getters beyond that wait for those.
-    pub const fn max_growing(mut self, grows: u32) -> Self {
-        self.growing = grows;
-        self
-    }
-
-    /// Makes a pool that is fed by `backend`. It holds no pages yet.
-    ///
-    /// All that `get`, `put` and waiting need is allocated here: tables of about 80 bytes a page
-    /// and 4 bytes an item, backed by the kernel as far as they are used.
-    ///
-    /// # Errors
-    /// The limits contradict each other, the items cannot be carved from pages, or there
-    /// is no memory for the tables.
-    pub fn build<B: Backend>(self, backend: B) -> Result<RawPool<B>, ConfigError> {
-        let granule = backend.granule().ok_or(ConfigError::NoMemory)?;
-        let carve = Carve::new(self.item, granule, self.items_per_page);
-        let carve = carve.map_err(|error| ConfigError::Items(error.to_string()))?;
-        let limits = Limits {
-            hard: self.hard,
-            low: self.low,
-            high: self.high,
-            growing: self.growing,
-            bypass: self.bypass,
-        };
-        Ok(RawPool { core: Core::new(backend, carve, limits)? })
-    }
-}
-
-/// A bounded pool of memory items of one layout.
+/// A bounded pool of memory items of one layout. Cheap to clone: clones are the same pool.
 ///
-/// Dropping it closes it. Items that are out then keep their pages from the back-end
-/// for ever, since nobody can put them any more: put them first.
+/// Dropping the last handle closes it. Items that are out then keep their pages from the
+/// back-end for ever, since nobody can put them any more: put them first. Builds with debug
+/// assertions say so, and where they were got.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }
@@ -129,17 +40,36 @@ impl Builder {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct RawPool<B: Backend = Arena> {
-    core: Arc<Core<B>>,
+    handle: Handle<B>,
+}
+
+impl<B: Backend> Clone for RawPool<B> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone() }
+    }
 }
 
 impl RawPool<Arena> {
     /// A pool of items of `item`, at most `hard_limit` pages of them (P1).
-    pub const fn builder(item: Layout, hard_limit: u32) -> Builder {
-        Builder::new(item, hard_limit)
+    pub fn builder(item: Layout, hard_limit: u32) -> Builder<Layout> {
+        Builder::raw(item, hard_limit)
     }
 }
 
 impl<B: Backend> RawPool<B> {
+    pub(crate) const fn new(handle: Handle<B>) -> Self {
+        Self { handle }
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle<B> {
+        &self.handle
+    }
+
+    /// A get with more to say: a critical one, or one with a deadline.
+    pub fn request(&self) -> Request<'_, Self> {
+        Request::new(self)
+    }
+
     /// Gets an item, waiting until somebody puts one, a page comes, or the pool is closed.
     ///
     /// The memory is uninitialised, or as its last user left it.
@@ -149,39 +79,58 @@ impl<B: Backend> RawPool<B> {
     ///
     /// # Panics
     /// If the back-end does; the pool is as if the get had not been.
+    #[track_caller]
     pub fn get(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
-        Ok(self.lend(None)?.ptr)
+        self.request().get()
     }
 
-    /// Gets an item, waiting at most `timeout` in the pool.
-    ///
-    /// A back-end that sleeps on its caller's thread cannot be left before it returns, and
-    /// the getter may have to go there more than once: the deadline is looked at while it
-    /// waits in the pool.
+    /// As [`get`](Self::get), for at most `timeout`; see [`Request::timeout`].
     ///
     /// # Errors
     /// As [`get`](Self::get), and [`GetError::TimedOut`].
+    #[track_caller]
     pub fn get_timeout(&self, timeout: Duration) -> Result<NonNull<u8>, GetError<B::Error>> {
-        Ok(self.lend(Instant::now().checked_add(timeout))?.ptr)
+        self.request().timeout(timeout).get()
+    }
+
+    /// As [`get`](Self::get), until `deadline`; see [`Request::deadline`].
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`GetError::TimedOut`].
+    #[track_caller]
+    pub fn get_deadline(&self, deadline: Instant) -> Result<NonNull<u8>, GetError<B::Error>> {
+        self.request().deadline(deadline).get()
     }
 
     /// Gets an item if there is one, or if the back-end has a page right now.
     ///
     /// # Errors
     /// There is none, and why.
+    #[track_caller]
     pub fn try_get(&self) -> Result<NonNull<u8>, TryGetError<B::Error>> {
-        Ok(self.core.try_get()?.ptr)
+        self.request().try_get()
     }
 
-    pub(crate) fn lend(&self, deadline: Option<Instant>) -> Result<Loan, GetError<B::Error>> {
-        Getter::new(&self.core).run(deadline)
+    /// Gets an item without blocking the thread; see [`Request::get_async`].
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[track_caller]
+    pub fn get_async(&self) -> impl Future<Output = Result<NonNull<u8>, GetError<B::Error>>> + Send {
+        self.request().get_async()
     }
 
-    pub(crate) fn put_loan(&self, loan: Loan) {
-        self.core.put_loan(loan);
+    /// Gets `items` items, all or none, from one place in the queue.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`GetError::TooMany`].
+    #[track_caller]
+    pub fn get_many(&self, items: usize) -> Result<Vec<NonNull<u8>>, GetError<B::Error>> {
+        self.request().get_many(items)
     }
 
-    /// Puts an item back. While anybody waits, this makes some waiter return (P2).
+    /// Puts an item back. While anybody waits, this makes some waiter return, or brings the one
+    /// whose turn it is nearer to the several it wants (P2).
     ///
     /// # Errors
     /// `item` is not an item of this pool that is out. Nothing was changed.
@@ -189,77 +138,16 @@ impl<B: Backend> RawPool<B> {
     /// # Safety
     /// Nobody uses the item's memory after this.
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
-        self.core.put(item)
+        self.handle.core.put(item)
     }
 
-    /// Grows until `pages` are held, without waiting; how many are held then. Fewer than
-    /// asked for: the hard limit or high water is lower, the back-end has no more right now,
-    /// or somebody else waits for it.
-    ///
-    /// # Errors
-    /// The pool is closed, or the back-end refused a page.
-    pub fn prime(&self, pages: u32) -> Result<u32, TryGetError<B::Error>> {
-        self.core.prime(pages)
-    }
-
-    /// Gives idle pages back to the back-end, down to low water; how many it gave.
-    pub fn drain(&self) -> usize {
-        self.core.give_up_idle(|state| state.ledger.low())
-    }
-
-    /// Changes the hard limit. What is held above a lowered limit goes as it becomes idle,
-    /// even past those who wait; nothing new is begun meanwhile. Low water comes down
-    /// with the limit.
-    ///
-    /// # Errors
-    /// The limit is zero, or there is no memory for larger tables.
-    pub fn set_hard_limit(&self, pages: u32) -> Result<(), ConfigError> {
-        self.core.set_hard_limit(pages)
-    }
-
-    /// Changes low and high water, in pages.
-    ///
-    /// # Errors
-    /// Not `low <= high`, or not `low <= hard limit`.
-    pub fn set_water(&self, low: u32, high: u32) -> Result<(), ConfigError> {
-        self.core.set_water(low, high)
-    }
-
-    /// Closes the pool: who waits and who comes later gets
-    /// [`GetError::Closed`], idle pages go back to the back-end, the others as their items
-    /// are put. A getter asleep inside a back-end is told when that returns. Closing
-    /// twice is once.
-    pub fn close(&self) {
-        self.core.close();
-    }
-
-    /// Whether [`close`](Self::close) was called.
-    pub fn is_closed(&self) -> bool {
-        self.core.lock().closed
-    }
-
-    /// A snapshot.
-    pub fn stats(&self) -> PoolStats {
-        self.core.stats()
-    }
-
-    /// Where the pages come from.
-    pub fn backend(&self) -> &B {
-        self.core.backend()
-    }
+    knobs!(handle.core);
 }
 
-impl<B: Backend> Drop for RawPool<B> {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// Says who waits for what and why.
+/// Says who waits for what and why, and in builds that check, where what is out was got.
 impl<B: Backend> fmt::Debug for RawPool<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Written after the lock: the writer is the caller's.
-        let text = describe(&self.core.lock(), &self.core.carve);
-        f.write_str(&text)
+        f.write_str(&describe(&self.handle.core))
     }
 }

@@ -1,12 +1,17 @@
 //! What a pool says of itself.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Instant;
 
 use kva::sync::thread::Thread;
 
 use crate::backend::Backend;
-use crate::carve::Carve;
+use crate::core::Core;
+use crate::error::GetError;
 use crate::state::State;
+use crate::waiter::Class;
+use crate::waits::WaitStats;
 
 /// Counts of what happened, under the pool's lock.
 #[derive(Debug, Default)]
@@ -16,19 +21,100 @@ pub(crate) struct Counts {
     pub(crate) grows: u64,
     pub(crate) refused: u64,
     pub(crate) withdrawn: u64,
+    pub(crate) released: u64,
     pub(crate) yielded: u64,
     pub(crate) released_to_heirs: u64,
     pub(crate) below_low: u64,
     pub(crate) stolen: u64,
+    pub(crate) leaked: u64,
+    pub(crate) most_out: usize,
+    pub(crate) most_pages: u32,
+    pub(crate) failures: Failures,
 }
 
-/// A snapshot of a pool. Pages and items are counts, not bytes.
+/// Gets that failed, by cause.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// # use pool::Pool;
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let pool = Pool::builder(1, || [0_u8; 4096]).build(arena)?;
+/// let item = pool.get()?;
+/// assert!(pool.try_get().is_err());
+/// let failures = pool.stats().failures;
+/// assert_eq!((failures.exhausted, failures.total()), (1, 1));
+/// # drop(item);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Failures {
+    /// Would not wait, and the hard limit allowed no more.
+    pub exhausted: u64,
+    /// Would not wait, and the back-end had no page.
+    pub scarce: u64,
+    /// Waited until their time was up.
+    pub timed_out: u64,
+    /// The pool was closed.
+    pub closed: u64,
+    /// The back-end refused a page, or dropped the request for it.
+    pub backend: u64,
+    /// The constructor failed or panicked.
+    pub construct: u64,
+    /// More items were asked for than there can be, or can be listed.
+    pub too_many: u64,
+    /// A future was dropped while it waited.
+    pub cancelled: u64,
+}
+
+impl Failures {
+    pub(crate) fn count<E>(&mut self, error: &GetError<E>) {
+        *match error {
+            GetError::Closed => &mut self.closed,
+            GetError::TimedOut(_) => &mut self.timed_out,
+            GetError::Backend(_) | GetError::Abandoned => &mut self.backend,
+            GetError::TooMany { .. } | GetError::NoMemory(_) => &mut self.too_many,
+            GetError::Construct(_) => &mut self.construct,
+        } += 1;
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        let Self { exhausted, scarce, timed_out, closed, backend, construct, too_many, cancelled } = *self;
+        exhausted + scarce + timed_out + closed + backend + construct + too_many + cancelled
+    }
+}
+
+/// A snapshot of a pool, taken under its lock: its figures fit together. Pages and items
+/// are counts, not bytes.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// # use pool::Pool;
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let pool = Pool::builder(4, || [0_u8; 4096]).low_water(1).build(arena)?;
+/// let item = pool.get()?;
+/// let stats = pool.stats();
+/// assert_eq!((stats.pages, stats.out, stats.idle, stats.live), (1, 1, 0, 1));
+/// # drop(item);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct PoolStats {
+    /// The pool's name, if it was given one.
+    pub name: Option<String>,
+    /// From one item to the next, in bytes.
+    pub item_size: usize,
     /// Pages held.
     pub pages: u32,
-    /// Grows pending: pages asked for that have not come.
+    /// Pages pending: asked for, or being brought by one who does not wait, or offered to
+    /// another client of the back-end.
     pub growing: u32,
     /// The hard limit: the most pages held or pending.
     pub hard_limit: u32,
@@ -36,12 +122,19 @@ pub struct PoolStats {
     pub low_water: u32,
     /// Pages kept when idle, at most the hard limit.
     pub high_water: u32,
+    /// Items that only critical getters may take.
+    pub critical_reserve: u32,
     /// Items a page.
     pub items_per_page: u32,
     /// Free items.
     pub idle: usize,
-    /// Items out.
+    /// Those of them in threads' caches. There are no caches yet: none.
+    pub cached: usize,
+    /// Items out, those in reservations and those leaked included.
     pub out: usize,
+    /// Objects in existence: those that are out, and those kept constructed. In a
+    /// [`RawPool`](crate::RawPool), items out.
+    pub live: usize,
     /// Getters that wait: in the pool, or asleep inside its back-end.
     pub waiting: usize,
     /// Those of them that are asleep inside the back-end, out of reach of a put.
@@ -50,12 +143,16 @@ pub struct PoolStats {
     pub gets: u64,
     /// Items ever taken back.
     pub puts: u64,
-    /// Grows ever begun by getters.
+    /// Items that were leaked on purpose.
+    pub leaked: u64,
+    /// Pages ever asked for.
     pub grows: u64,
     /// Grows that ended with an error.
     pub refused: u64,
     /// Grows that were withdrawn because a put served their waiter.
     pub withdrawn: u64,
+    /// Pages ever given up.
+    pub released: u64,
     /// Pages given to an older request of another client of the back-end.
     pub yielded: u64,
     /// Pages released for a getter asleep inside the back-end (option 3).
@@ -65,47 +162,69 @@ pub struct PoolStats {
     /// Those of them that did not reach their getter: it came back with another page, or
     /// with none.
     pub stolen: u64,
+    /// The most items ever out at once.
+    pub most_out: usize,
+    /// The most pages ever held at once.
+    pub most_pages: u32,
     /// The most that any waiter was overtaken by later arrivals.
     pub most_overtaken: u64,
+    /// Gets that failed, by cause.
+    pub failures: Failures,
+    /// How long those waited who found no item at once.
+    pub waits: WaitStats,
     /// Whether the pool is closed.
     pub closed: bool,
 }
 
 impl PoolStats {
-    pub(crate) fn of<B: Backend>(state: &State<B>, carve: &Carve) -> Self {
+    pub(crate) fn of<B: Backend>(core: &Core<B>, state: &State<B>) -> Self {
         let State { ledger, pages, counts, .. } = state;
         Self {
+            // The caller's lock is held: the name is filled in after it.
+            name: None,
+            item_size: core.carve.stride,
             pages: ledger.pages(),
             growing: ledger.growing(),
             hard_limit: ledger.limit(),
             low_water: ledger.low(),
             high_water: ledger.high().min(ledger.limit()),
-            items_per_page: carve.items,
+            critical_reserve: state.reserve() as u32,
+            items_per_page: core.carve.items,
             idle: pages.free_items(),
+            cached: 0,
             out: pages.out_items(),
-            waiting: state.queue.len() + state.grows.asleep(),
+            live: pages.out_items() + pages.constructed(),
+            waiting: state.waiting(),
             asleep_in_backend: state.grows.asleep(),
             gets: counts.gets,
             puts: counts.puts,
+            leaked: counts.leaked,
             grows: counts.grows,
             refused: counts.refused,
             withdrawn: counts.withdrawn,
+            released: counts.released,
             yielded: counts.yielded,
             released_to_heirs: counts.released_to_heirs,
             released_below_low: counts.below_low,
             stolen: counts.stolen,
+            most_out: counts.most_out,
+            most_pages: counts.most_pages,
             most_overtaken: state.queue.most_overtaken(),
+            failures: counts.failures,
+            waits: state.waits.summary(),
             closed: state.closed,
         }
     }
 }
 
-/// Says who waits in `state` for what and why, for people.
-pub(crate) fn describe<B: Backend>(state: &State<B>, carve: &Carve) -> String {
-    let now = PoolStats::of(state, carve);
-    let (size, items) = (carve.stride, now.items_per_page);
+/// Says who waits for what and why, and where what is out was got, for people.
+pub(crate) fn describe<B: Backend>(core: &Core<B>) -> String {
+    let state = core.lock();
+    let now = PoolStats::of(core, &state);
+    let (size, items) = (now.item_size, now.items_per_page);
+    let name = core.name.as_deref().map_or_else(String::new, |name| format!(" {name:?}"));
     let mut text = format!(
-        "pool of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
+        "pool{name} of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
         now.pages, now.hard_limit, now.growing, now.out, now.idle
     );
     if now.closed {
@@ -118,8 +237,16 @@ pub(crate) fn describe<B: Backend>(state: &State<B>, carve: &Carve) -> String {
     } else {
         "for a put"
     };
-    let mut lines = Vec::new();
-    state.queue.each(|thread, since| lines.push(format!("{} waits {why}", person(thread, since))));
+    let mut line = |line: String| {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    };
+    state.queue.each(|thread, since, want| {
+        let who = person(thread, since);
+        let critical = if want.class == Class::Critical { ", critical" } else { "" };
+        let several = if want.items > 1 { format!(", for {} items", want.items) } else { String::new() };
+        line(format!("{who} waits {why}{several}{critical}"));
+    });
     for grow in state.grows.iter() {
         match &grow.asleep {
             Some(asleep) => {
@@ -129,17 +256,23 @@ pub(crate) fn describe<B: Backend>(state: &State<B>, carve: &Carve) -> String {
                     pages => format!(", {pages} pages were released for it"),
                 };
                 let who = person(&asleep.thread, asleep.since);
-                lines.push(format!("{who} is asleep inside the back-end{claim}"));
+                line(format!("{who} is asleep inside the back-end{claim}"));
             }
-            None => lines.push(format!("{:?} is pending at the back-end", grow.id)),
+            None => line(format!("{:?} is pending at the back-end", grow.id)),
         }
     }
-    for line in lines {
-        text.push_str(
-            "
-  ",
-        );
-        text.push_str(&line);
+    drop(state);
+    text.push_str(&outstanding(core));
+    text
+}
+
+/// A line for each place in the source that got items which are out, where that is known.
+pub(crate) fn outstanding<B: Backend>(core: &Core<B>) -> String {
+    let mut places = BTreeMap::new();
+    core.lock().pages.each_out(|caller| *places.entry(caller).or_insert(0_usize) += 1);
+    let mut text = String::new();
+    for (caller, items) in places {
+        let _ = write!(text, "\n  {items} out, got at {caller}");
     }
     text
 }

@@ -5,6 +5,9 @@
 //! is room for a bounded batch, on the stack (P7): an operation that owes more, such as
 //! the close of a pool that a thousand wait for, goes round again.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
 use std::task::Waker;
 
 use arrayvec::ArrayVec;
@@ -14,6 +17,7 @@ use kva::sync::BATCH;
 use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
+use crate::pages::ApartPage;
 
 /// A page to give back, and for whom.
 pub(crate) struct Release<P> {
@@ -33,9 +37,20 @@ pub(crate) enum Heir {
     OlderThan(u64),
 }
 
+/// A page whose objects are to be destroyed before it is given back.
+pub(crate) struct Dismantle {
+    pub(crate) page: ApartPage,
+    pub(crate) to: Heir,
+}
+
 /// What is owed after the lock.
 pub(crate) struct Todo<'a, B: Backend> {
     core: &'a Core<B>,
+    pub(crate) dismantles: ArrayVec<Dismantle, BATCH>,
+    /// Taken out of the first page to dismantle, not destroyed yet.
+    pub(crate) objects: ArrayVec<Object, BATCH>,
+    /// The first panic of a destructor.
+    panic: Option<Box<dyn Any + Send>>,
     pub(crate) wakes: ArrayVec<Waker, BATCH>,
     pub(crate) releases: ArrayVec<Release<B::Page>, BATCH>,
     pub(crate) forgets: ArrayVec<GrowId, BATCH>,
@@ -44,6 +59,12 @@ pub(crate) struct Todo<'a, B: Backend> {
     /// There was more to decide than there is room for.
     pub(crate) more: bool,
 }
+
+/// An object that the pool gives up.
+pub(crate) struct Object(pub(crate) NonNull<u8>);
+
+// SAFETY: what is pooled is `Send`, and nobody else has it.
+unsafe impl Send for Object {}
 
 pub(crate) enum Unused<E> {
     Waker(#[allow(dead_code, reason = "dropped unlocked, that is all")] Waker),
@@ -54,12 +75,20 @@ impl<'a, B: Backend> Todo<'a, B> {
     pub(crate) fn new(core: &'a Core<B>) -> Self {
         Self {
             core,
+            dismantles: ArrayVec::new(),
+            objects: ArrayVec::new(),
+            panic: None,
             wakes: ArrayVec::new(),
             releases: ArrayVec::new(),
             forgets: ArrayVec::new(),
             unused: ArrayVec::new(),
             more: false,
         }
+    }
+
+    /// Whether no other page can be given up before what is owed was done.
+    pub(crate) fn is_full_of_pages(&self) -> bool {
+        self.releases.len() + self.dismantles.len() >= BATCH
     }
 
     /// Does what is owed, and goes round again while there is more to decide.
@@ -69,6 +98,7 @@ impl<'a, B: Backend> Todo<'a, B> {
     pub(crate) fn act(&mut self) {
         loop {
             self.unused.clear();
+            self.dismantle();
             while let Some(Release { page, to }) = self.releases.pop_at(0) {
                 self.core.release(page, to);
             }
@@ -79,9 +109,27 @@ impl<'a, B: Backend> Todo<'a, B> {
                 waker.wake();
             }
             if !std::mem::take(&mut self.more) {
-                return;
+                break;
             }
             self.core.decide_again(self);
+        }
+        if let Some(panic) = self.panic.take()
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Destroys the objects of pages that are to be given up, a batch at a time. Many may be
+    /// destroyed at once, and two destructors that panic must not end the process: the first
+    /// panic goes on when all is done.
+    fn dismantle(&mut self) {
+        while !self.dismantles.is_empty() {
+            while let Some(Object(object)) = self.objects.pop() {
+                let destroyed = catch_unwind(AssertUnwindSafe(|| self.core.destroy(object)));
+                self.panic = self.panic.take().or(destroyed.err());
+            }
+            self.core.dismantle(self);
         }
     }
 }

@@ -6,24 +6,37 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Arena, Claim, Region, Reserve, Shape, Span};
-use pool::{ArenaPages, Backend, Builder, Classic, GetError, PageAllocator, PutError, RawPool, TryGetError};
+use kva::sync::{Arc, Mutex, Weak};
+use kva::{AllocError, Arena, Claim, Clock, GrowId, GrowTable, Reclaim, Region, Reserve, Shape, Span};
+use pool::{
+    ArenaPages, Awaited, Backend, Builder, Classic, GetError, PageAllocator, PutError, RawPool, Request,
+    TryGetError,
+};
 
 const QUANTUM: usize = 4096;
+
+/// `assert!(matches!(..))` that says what there was instead.
+macro_rules! assert_is {
+    ($value:expr, $pattern:pat $(, $why:literal)?) => {
+        match $value {
+            $pattern => {}
+            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
+        }
+    };
+}
 
 fn arena(quanta: usize) -> Arena {
     Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
 }
 
-fn blocks(hard_limit: u32) -> Builder {
+fn blocks(hard_limit: u32) -> Builder<Layout> {
     RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
 }
 
-fn classic(builder: Builder, arena: &Arena) -> RawPool<Classic<ArenaPages>> {
+fn classic(builder: Builder<Layout>, arena: &Arena) -> RawPool<Classic<ArenaPages>> {
     builder.build(Classic::new(ArenaPages(arena.clone()))).unwrap()
 }
 
@@ -206,7 +219,7 @@ fn the_arena_reaches_who_is_asleep_in_it() {
     let others = arena.try_alloc(one()).unwrap();
     let pool = classic(blocks(2), &arena);
     let held = pool.get().unwrap();
-    assert_eq!(pool.try_get(), Err(TryGetError::Scarce), "who may not sleep does not");
+    assert_is!(pool.try_get(), Err(TryGetError::Scarce), "who may not sleep does not");
     thread::scope(|scope| {
         let _end = EndOnPanic(&pool, &arena);
         let getter = scope.spawn(|| visit(&pool).unwrap());
@@ -232,7 +245,7 @@ fn who_is_asleep_is_told_of_a_close_when_the_back_end_returns() {
         pool.close();
         assert_eq!(pool.stats().asleep_in_backend, 1);
         arena.free(others).unwrap();
-        assert_eq!(getter.join().unwrap(), Err(GetError::Closed));
+        assert_is!(getter.join().unwrap(), Err(GetError::Closed));
     });
     assert_eq!((pool.stats().pages, pool.stats().growing), (0, 0));
     assert_whole(&arena);
@@ -250,7 +263,7 @@ fn who_is_asleep_is_told_of_an_error() {
         until_asleep(&arena, 1);
         arena.close();
         for getter in getters {
-            assert_eq!(getter.join().unwrap(), Err(GetError::Backend(AllocError::Closed)));
+            assert_is!(getter.join().unwrap(), Err(GetError::Backend(AllocError::Closed)));
         }
     });
     let stats = pool.stats();
@@ -303,12 +316,18 @@ struct Handle(Arc<Thieving>);
 unsafe impl PageAllocator for Handle {
     type Error = &'static str;
 
-    fn alloc(&self, page: Layout, _: Claim<'_>) -> Result<NonNull<u8>, Self::Error> {
+    fn alloc(
+        &self,
+        page: Layout,
+        _: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, Self::Error> {
         loop {
             if self.0.fails.load(SeqCst) {
                 return Err("out of order");
             }
-            if let Some(base) = self.try_alloc(page)? {
+            let base = self.try_alloc(page)?;
+            if base.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(base);
             }
             thread::yield_now();
@@ -399,7 +418,7 @@ fn without_claims_a_page_that_never_comes_back_is_counted() {
         put(&pool, held).unwrap();
         thieving.steals.store(false, SeqCst);
         thieving.fails.store(true, SeqCst);
-        assert_eq!(getter.join().unwrap(), Err(GetError::Backend("out of order")));
+        assert_is!(getter.join().unwrap(), Err(GetError::Backend("out of order")));
     });
     let stats = pool.stats();
     assert_eq!((stats.stolen, stats.refused, stats.pages, stats.growing), (1, 1, 0, 0));
@@ -409,25 +428,301 @@ fn without_claims_a_page_that_never_comes_back_is_counted() {
     assert_whole(&thieving.arena);
 }
 
-/// A deadline is looked at when the back-end returns: what it brought is not lost.
 #[test]
-fn a_deadline_does_not_lose_the_page_that_comes_late() {
+fn without_claims_a_deadline_reaches_who_is_asleep_inside() {
+    let (thieving, pool) = thieving(1);
+    let held = pool.get().unwrap();
+    assert_is!(pool.get_timeout(Duration::from_millis(1)), Err(GetError::TimedOut(Awaited::Page)));
+    assert_is!(pool.get_deadline(Instant::now()), Err(GetError::TimedOut(Awaited::Page)));
+    let stats = pool.stats();
+    assert_eq!((stats.pages, stats.growing, stats.waiting, stats.refused), (1, 0, 0, 0));
+    put(&pool, held).unwrap();
+    drop(pool);
+    assert_whole(&thieving.arena);
+}
+
+// Deadlines, which the pool can but pass on.
+
+type Impatient<'p> = Request<'p, RawPool<Classic<ArenaPages>>>;
+
+#[test]
+fn a_deadline_reaches_who_is_asleep_inside() {
+    let requests: [fn(Impatient<'_>) -> Impatient<'_>; 6] = [
+        |request| request.timeout(Duration::ZERO),
+        |request| request.timeout(Duration::from_millis(2)),
+        |request| request.deadline(Instant::now()),
+        |request| request.grow_timeout(Duration::ZERO),
+        |request| request.grow_timeout(Duration::from_millis(2)),
+        // Whichever is first.
+        |request| request.timeout(Duration::MAX).grow_timeout(Duration::from_millis(1)),
+    ];
     let arena = arena(1);
     let others = arena.try_alloc(one()).unwrap();
     let pool = classic(blocks(1), &arena);
+    for (number, patient) in (1..).zip(requests) {
+        assert_is!(patient(pool.request()).get(), Err(GetError::TimedOut(Awaited::Page)));
+        let stats = pool.stats();
+        assert_eq!((stats.growing, stats.waiting, stats.asleep_in_backend, stats.pages), (0, 0, 0, 0));
+        assert_eq!((stats.failures.timed_out, stats.failures.total(), stats.grows), (number, number, number));
+        assert_eq!((stats.refused, stats.stolen), (0, 0), "late is not refused");
+        assert_eq!(arena.stats().waiting, 0);
+    }
+    arena.free(others).unwrap();
+    for patient in requests {
+        let item = patient(pool.request()).get().unwrap();
+        put(&pool, item).unwrap();
+        pool.drain();
+    }
+    drop(pool);
+    assert_whole(&arena);
+}
+
+/// One who waits in the pool for the page that another is asleep for.
+#[test]
+fn a_deadline_reaches_who_waits_for_a_sleepers_page() {
+    let arena = arena(1);
+    let others = arena.try_alloc(one()).unwrap();
+    let pool = classic(blocks(2).max_growing(1), &arena);
     thread::scope(|scope| {
         let _end = EndOnPanic(&pool, &arena);
-        let getter = scope.spawn(|| {
-            let got = pool.get_timeout(Duration::ZERO);
-            got.map(|item| put(&pool, item).unwrap())
+        let asleep = scope.spawn(|| visit(&pool).unwrap());
+        until_asleep(&arena, 1);
+        assert_is!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut(Awaited::Page)));
+        let patient = pool.request().grow_timeout(Duration::from_millis(1));
+        assert_is!(patient.get(), Err(GetError::TimedOut(Awaited::Page)));
+        until(&pool, 1, 1);
+        assert_eq!((pool.stats().grows, arena.stats().waiting), (1, 1), "the sleeper sleeps on");
+        arena.free(others).unwrap();
+        asleep.join().unwrap();
+    });
+    assert_eq!((pool.stats().pages, pool.stats().out), (1, 0));
+    drop(pool);
+    assert_whole(&arena);
+}
+
+#[test]
+fn the_time_for_a_page_does_not_run_while_the_hard_limit_is_waited_for() {
+    let arena = arena(2);
+    let pool = classic(blocks(1), &arena);
+    let held = pool.get().unwrap();
+    thread::scope(|scope| {
+        let _end = EndOnPanic(&pool, &arena);
+        let getter = scope.spawn(|| pool.request().grow_timeout(Duration::ZERO).get().unwrap().addr());
+        until(&pool, 1, 0);
+        let deadline = Instant::now() + Duration::from_millis(1);
+        let late = pool.request().grow_timeout(Duration::ZERO).deadline(deadline).get();
+        assert_is!(late, Err(GetError::TimedOut(Awaited::Put)));
+        assert!(Instant::now() >= deadline, "that was its deadline, and no time for a page");
+        assert_eq!(pool.stats().waiting, 1, "it waits on");
+        put(&pool, held).unwrap();
+        assert_eq!(getter.join().unwrap(), held.addr());
+    });
+    assert_eq!((pool.stats().failures.timed_out, pool.stats().grows), (1, 1));
+    put(&pool, held).unwrap();
+    drop(pool);
+    assert_whole(&arena);
+}
+
+/// A page that is freed for a sleeper whose time is up just then: it comes or goes, and in
+/// no case it stays with a request that is no more.
+#[test]
+fn a_deadline_and_a_put_at_the_same_time_lose_nothing() {
+    for round in 0..300_u64 {
+        let arena = arena(1);
+        let pool = classic(blocks(2).low_water(1), &arena);
+        let held = pool.get().unwrap();
+        thread::scope(|scope| {
+            let _end = EndOnPanic(&pool, &arena);
+            let getter = scope.spawn(|| {
+                let time = Duration::from_micros(round);
+                let request = pool.request();
+                let request = if round % 2 == 0 { request.timeout(time) } else { request.grow_timeout(time) };
+                request.get().map(|item| put(&pool, item).unwrap())
+            });
+            while pool.stats().grows == 1 && !getter.is_finished() {
+                thread::yield_now();
+            }
+            put(&pool, held).unwrap();
+            assert_is!(getter.join().unwrap(), Ok(()) | Err(GetError::TimedOut(Awaited::Page)));
         });
+        let stats = pool.stats();
+        assert_eq!((stats.growing, stats.waiting, stats.out, arena.stats().waiting), (0, 0, 0, 0));
+        assert_eq!(stats.pages + arena.stats().free, 1, "{stats:?}");
+        let again = pool.try_get().unwrap();
+        put(&pool, again).unwrap();
+        drop(pool);
+        assert_whole(&arena);
+    }
+}
+
+/// An arena's pages, with two places where getters are stopped on their way to one.
+struct Dawdling {
+    pages: ArenaPages,
+    stop_at: AtomicU32,
+    is_at: AtomicU32,
+    /// Once let go, it does not even look: its time is up.
+    gives_up: AtomicBool,
+}
+
+const NOWHERE: u32 = 0;
+/// Has committed to the request, and has not asked the arena.
+const BEFORE: u32 = 1;
+/// Has the arena's answer, and has not come back with it.
+const AFTER: u32 = 2;
+
+impl Dawdling {
+    fn pass(&self, place: u32) {
+        while self.stop_at.load(SeqCst) == place && !self.pages.0.is_closed() {
+            self.is_at.store(place, SeqCst);
+            thread::yield_now();
+        }
+        self.is_at.store(NOWHERE, SeqCst);
+    }
+
+    fn until_stopped(&self) {
+        while self.is_at.load(SeqCst) != self.stop_at.load(SeqCst) {
+            thread::yield_now();
+        }
+    }
+
+    fn let_go(&self) {
+        self.stop_at.store(NOWHERE, SeqCst);
+    }
+}
+
+struct Dawdler(Arc<Dawdling>);
+
+// SAFETY: as for `ArenaPages`, whose pages these are.
+unsafe impl PageAllocator for Dawdler {
+    type Error = AllocError;
+
+    const CLAIMS: bool = true;
+
+    fn alloc(
+        &self,
+        page: Layout,
+        claim: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, AllocError> {
+        self.0.pass(BEFORE);
+        let base =
+            if self.0.gives_up.load(SeqCst) { None } else { self.0.pages.alloc(page, claim, deadline)? };
+        self.0.pass(AFTER);
+        Ok(base)
+    }
+    fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
+        self.0.pages.try_alloc(page)
+    }
+    fn free(&self, base: NonNull<u8>, page: Layout) {
+        self.0.pages.free(base, page);
+    }
+    fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) {
+        self.0.pages.free_to(base, page, claim);
+    }
+    fn forget(&self, id: GrowId) {
+        self.0.pages.forget(id);
+    }
+    fn clock(&self) -> Arc<Clock> {
+        self.0.pages.clock()
+    }
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        self.0.pages.attach(table, pool);
+    }
+}
+
+fn dawdling(
+    builder: Builder<Layout>,
+    arena: &Arena,
+    stop_at: u32,
+) -> (Arc<Dawdling>, RawPool<Classic<Dawdler>>) {
+    let dawdling = Arc::new(Dawdling {
+        pages: ArenaPages(arena.clone()),
+        stop_at: AtomicU32::new(NOWHERE),
+        is_at: AtomicU32::new(NOWHERE),
+        gives_up: AtomicBool::new(false),
+    });
+    let pool = builder.build(Classic::new(Dawdler(dawdling.clone()))).unwrap();
+    dawdling.stop_at.store(stop_at, SeqCst);
+    (dawdling, pool)
+}
+
+/// The back-end had the page in time, and comes back with it too late.
+#[test]
+fn a_page_that_comes_after_the_deadline_is_had() {
+    let arena = arena(1);
+    let (dawdling, pool) = dawdling(blocks(1), &arena, AFTER);
+    thread::scope(|scope| {
+        let _end = EndOnPanic(&pool, &arena);
+        let getter = scope.spawn(|| pool.get_timeout(Duration::ZERO).map(|item| put(&pool, item).unwrap()));
+        dawdling.until_stopped();
+        dawdling.let_go();
+        assert_is!(getter.join().unwrap(), Ok(()));
+    });
+    assert_eq!((pool.stats().pages, pool.stats().failures.timed_out), (1, 0));
+    drop(pool);
+    assert_whole(&arena);
+}
+
+/// A put frees a page for one whose time is up, wherever that stands: it has the page if it
+/// looks once more, and if not, the page is everybody's again.
+#[test]
+fn a_page_freed_for_who_is_late_is_not_lost() {
+    for (stop_at, gives_up) in [(BEFORE, false), (BEFORE, true), (AFTER, false)] {
+        let arena = arena(1);
+        let (dawdling, pool) = dawdling(blocks(2).low_water(1), &arena, NOWHERE);
+        let held = pool.get().unwrap();
+        dawdling.stop_at.store(stop_at, SeqCst);
+        dawdling.gives_up.store(gives_up, SeqCst);
+        let looks_again = stop_at == BEFORE && !gives_up;
+        thread::scope(|scope| {
+            let _end = EndOnPanic(&pool, &arena);
+            let getter =
+                scope.spawn(|| pool.get_timeout(Duration::ZERO).map(|item| put(&pool, item).unwrap()));
+            dawdling.until_stopped();
+            put(&pool, held).unwrap();
+            let stats = pool.stats();
+            assert_eq!((stats.released_to_heirs, stats.pages, stats.asleep_in_backend), (1, 0, 1));
+            dawdling.let_go();
+            match getter.join().unwrap() {
+                Ok(()) => assert!(looks_again),
+                late => {
+                    assert_is!(late, Err(GetError::TimedOut(Awaited::Page)));
+                    assert!(!looks_again);
+                    assert_whole(&arena);
+                }
+            }
+        });
+        let stats = pool.stats();
+        assert_eq!((stats.growing, stats.waiting, stats.refused), (0, 0, 0));
+        assert_eq!(stats.stolen, u64::from(!looks_again));
+        let again = pool.try_get().unwrap();
+        put(&pool, again).unwrap();
+        drop(pool);
+        assert_whole(&arena);
+    }
+}
+
+/// Who was asleep for the others, too, leaves: the next of them sleeps in its place (law 2).
+#[test]
+fn who_is_late_inside_leaves_its_grow_to_who_waits_in_the_pool() {
+    let arena = arena(1);
+    let others = arena.try_alloc(one()).unwrap();
+    let (dawdling, pool) = dawdling(blocks(1), &arena, AFTER);
+    thread::scope(|scope| {
+        let _end = EndOnPanic(&pool, &arena);
+        let late = scope.spawn(|| pool.get_timeout(Duration::ZERO).map(drop));
+        dawdling.until_stopped();
+        let waits = scope.spawn(|| visit(&pool));
+        until(&pool, 2, 1);
+        dawdling.let_go();
+        assert_is!(late.join().unwrap(), Err(GetError::TimedOut(Awaited::Page)));
+        until(&pool, 1, 1);
         until_asleep(&arena, 1);
         arena.free(others).unwrap();
-        let got = getter.join().unwrap();
-        assert!(matches!(got, Ok(()) | Err(GetError::TimedOut)), "{got:?}");
+        assert_is!(waits.join().unwrap(), Ok(_));
     });
     let stats = pool.stats();
-    assert_eq!((stats.pages, stats.growing, stats.waiting, stats.out), (1, 0, 0, 0));
+    assert_eq!((stats.pages, stats.growing, stats.waiting, stats.failures.total()), (1, 0, 0, 1));
     drop(pool);
     assert_whole(&arena);
 }

@@ -4,14 +4,16 @@
 #![cfg(not(loom))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::pin::pin;
 use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
 use kva::{Arena, NEVER, Region, Reserve, Shape};
-use pool::{GetError, RawPool, TryGetError};
+use pool::{Awaited, GetError, RawPool, TryGetError};
 
 const QUANTUM: usize = 4096;
 
@@ -76,9 +78,10 @@ const NOTHING: u32 = 0;
 const VISIT: u32 = 1;
 const TIME_OUT: u32 = 2;
 const LOCK: u32 = 3;
-const STOP: u32 = 4;
+const MANY: u32 = 4;
+const STOP: u32 = 5;
 /// Said by the other thread when it panics.
-const BROKEN: u32 = 5;
+const BROKEN: u32 = 6;
 
 /// The two threads' meeting place, all of it allocated before.
 struct World {
@@ -119,9 +122,16 @@ impl World {
                     self.served.store(item.addr().get(), SeqCst);
                     put(&self.pool, item);
                 }
+                MANY => {
+                    let items = self.pool.get_many(2).unwrap();
+                    self.served.store(items[1].addr().get(), SeqCst);
+                    for item in items {
+                        put(&self.pool, item);
+                    }
+                }
                 TIME_OUT => {
                     let late = self.pool.get_timeout(Duration::from_millis(1));
-                    assert!(matches!(late, Err(GetError::TimedOut)));
+                    assert!(matches!(late, Err(GetError::TimedOut(Awaited::Page))));
                 }
                 LOCK => drop(self.contended.lock()),
                 _ => return,
@@ -131,9 +141,9 @@ impl World {
     }
 
     /// Has the other thread get, and returns once it waits.
-    fn until_it_waits(&self) {
+    fn until_it_waits(&self, order: u32) {
         self.served.store(0, SeqCst);
-        self.tell(VISIT);
+        self.tell(order);
         while self.pool.stats().waiting == 0 {
             assert!(!self.is_done(), "it did not wait");
             thread::yield_now();
@@ -169,7 +179,7 @@ fn scenario(world: &World, arena: &Arena) {
 
     // Wait for the arena, and be served by a put: the request is withdrawn.
     let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
-    world.until_it_waits();
+    world.until_it_waits(VISIT);
     while arena.clock().oldest() == NEVER {
         thread::yield_now();
     }
@@ -180,7 +190,7 @@ fn scenario(world: &World, arena: &Arena) {
     // Wait at the hard limit, and be served by a put.
     let one = pool.get().unwrap();
     pool.set_hard_limit(2).unwrap();
-    world.until_it_waits();
+    world.until_it_waits(VISIT);
     put(pool, two);
     world.until_done();
     assert_eq!(world.served.load(SeqCst), two.addr().get());
@@ -189,7 +199,7 @@ fn scenario(world: &World, arena: &Arena) {
     // Wait, and be served by what somebody else gives back to the arena.
     pool.drain();
     let others = arena.try_alloc(Shape::new(1).unwrap()).unwrap();
-    world.until_it_waits();
+    world.until_it_waits(VISIT);
     while arena.clock().oldest() == NEVER {
         thread::yield_now();
     }
@@ -205,6 +215,42 @@ fn scenario(world: &World, arena: &Arena) {
     put(pool, one);
     put(pool, two);
     assert_eq!(pool.drain(), 2);
+    as_a_task(pool);
+}
+
+/// A task waits, and is served or dropped.
+fn as_a_task(pool: &RawPool) {
+    let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut getter = pin!(pool.get_async());
+    let mut dropped = pin!(Some(pool.request().critical().timeout(Duration::MAX).get_async()));
+    assert!(matches!(getter.as_mut().poll(&mut context), Poll::Pending));
+    let next = dropped.as_mut().as_pin_mut().unwrap();
+    assert!(matches!(next.poll(&mut context), Poll::Pending));
+    put(pool, one);
+    assert!(matches!(getter.as_mut().poll(&mut context), Poll::Ready(Ok(item)) if item == one));
+    dropped.set(None);
+    let late = pin!(pool.request().timeout(Duration::ZERO).get_async());
+    let late = late.poll(&mut context);
+    assert!(matches!(late, Poll::Ready(Err(GetError::TimedOut(Awaited::Page)))));
+    put(pool, one);
+    put(pool, two);
+    assert_eq!(pool.drain(), 2);
+}
+
+/// The other thread waits for two items, with a list that it made before; they come one by one.
+fn several(world: &World) -> (usize, usize) {
+    let pool = &world.pool;
+    let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
+    world.until_it_waits(MANY);
+    let allocated = allocations(|| {
+        put(pool, one);
+        put(pool, two);
+        world.until_done();
+    });
+    assert_ne!(world.served.load(SeqCst), 0);
+    assert_eq!(pool.drain(), 2);
+    allocated
 }
 
 #[test]
@@ -250,6 +296,11 @@ fn get_put_and_waiting_allocate_nothing() {
     for round in 0..20 {
         let (count, last) = allocations(|| scenario(&world, &arena));
         assert_eq!(count, 0, "round {round}: the last was of {last} bytes");
+    }
+
+    for round in 0..20 {
+        let (count, last) = several(&world);
+        assert_eq!(count, 0, "several, round {round}: the last was of {last} bytes");
     }
 
     world.tell(STOP);

@@ -9,18 +9,28 @@ use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use kva::sync::{Arc, Mutex};
+use kva::sync::{Arc, CHECKED, Mutex};
 use kva::{AllocError, Answer, Arena, Clock, Committed, GrowId, Region, Reserve, Shape, Span, SpanGrow};
-use pool::{Backend, Builder, ConfigError, GetError, PutError, RawPool, TryGetError};
+use pool::{Awaited, Backend, Builder, ConfigError, GetError, PutError, RawPool, TryGetError};
 
 const QUANTUM: usize = 4096;
+
+/// `assert!(matches!(..))` that says what there was instead.
+macro_rules! assert_is {
+    ($value:expr, $pattern:pat $(, $why:literal)?) => {
+        match $value {
+            $pattern => {}
+            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
+        }
+    };
+}
 
 fn arena(quanta: usize) -> Arena {
     Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
 }
 
 /// Pages of one item, a quantum each.
-fn blocks(hard_limit: u32) -> Builder {
+fn blocks(hard_limit: u32) -> Builder<Layout> {
     RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
 }
 
@@ -111,7 +121,7 @@ fn items_are_distinct_aligned_and_writable() {
         let per_page = pool.stats().items_per_page;
         assert_eq!(per_page == 1, size.next_multiple_of(align) >= QUANTUM, "{size} at {align}");
         let mut items: Vec<_> = (0..PAGES * per_page).map(|_| pool.get().unwrap()).collect();
-        assert_eq!(pool.try_get(), Err(TryGetError::Exhausted));
+        assert_is!(pool.try_get(), Err(TryGetError::Exhausted));
 
         for (number, item) in items.iter().enumerate() {
             assert!(item.addr().get().is_multiple_of(align), "{size} at {align}");
@@ -207,13 +217,13 @@ fn an_item_that_came_again_is_one_item() {
 fn low_water_is_never_given_up() {
     let arena = arena(3);
     let pool = blocks(3).low_water(2).build(arena.clone()).unwrap();
-    assert_eq!(pool.prime(3), Ok(3));
+    assert_eq!(pool.prime(3).unwrap(), 3);
     assert_eq!(pool.drain(), 1);
     assert_eq!(pool.drain(), 0);
     assert_eq!(pool.stats().pages, 2);
 
     // Nor to another client who waits for it: that has what is above low water, and no more.
-    assert_eq!(pool.prime(3), Ok(3));
+    assert_eq!(pool.prime(3).unwrap(), 3);
     let one = arena.alloc(Shape::new(1).unwrap()).unwrap();
     assert_eq!(pool.stats().pages, 2);
     let two = arena.alloc_timeout(Shape::new(1).unwrap(), Duration::from_millis(1));
@@ -269,7 +279,7 @@ fn the_hard_limit_bounds_and_can_be_raised_while_getters_wait() {
     let arena = arena(4);
     let pool = blocks(1).build(arena.clone()).unwrap();
     let held = pool.get().unwrap();
-    assert_eq!(pool.try_get(), Err(TryGetError::Exhausted), "though the arena has more");
+    assert_is!(pool.try_get(), Err(TryGetError::Exhausted), "though the arena has more");
     thread::scope(|scope| {
         let _close = CloseOnPanic(&pool);
         let getters: Vec<_> = (0..2).map(|_| scope.spawn(|| pool.get().unwrap().addr())).collect();
@@ -300,12 +310,12 @@ fn a_lowered_hard_limit_comes_down_as_items_come_back() {
     for pages in [3, 2] {
         put(&pool, items.pop().unwrap()).unwrap();
         assert_eq!(pool.stats().pages, pages, "it is given up at once");
-        assert_eq!(pool.try_get(), Err(TryGetError::Exhausted), "and not brought back");
+        assert_is!(pool.try_get(), Err(TryGetError::Exhausted), "and not brought back");
     }
     put(&pool, items.pop().unwrap()).unwrap();
     assert_eq!(pool.stats().pages, 2);
     let again = pool.try_get().unwrap();
-    assert_eq!(pool.try_get(), Err(TryGetError::Exhausted));
+    assert_is!(pool.try_get(), Err(TryGetError::Exhausted));
     put(&pool, again).unwrap();
     put(&pool, items.pop().unwrap()).unwrap();
     assert_eq!(arena.stats().free, 2);
@@ -347,7 +357,7 @@ fn a_lowered_hard_limit_withdraws_what_was_asked_for() {
         assert_eq!(pool.stats().growing, 1);
         pool.set_hard_limit(1).unwrap();
         put(&pool, held).unwrap();
-        assert_eq!(getter.join().unwrap(), Ok(held.addr().get()), "a put serves it at any limit");
+        assert_eq!(getter.join().unwrap().unwrap(), held.addr().get(), "a put serves it at any limit");
         arena.free(others).unwrap();
     });
     assert_rests(&pool, &arena);
@@ -433,7 +443,7 @@ fn without_bypass_every_put_is_the_oldest_waiters() {
         }
         put(&pool, held).unwrap();
         for _ in 0..10 {
-            assert_eq!(pool.try_get(), Err(TryGetError::Exhausted), "the putter has no second chance");
+            assert_is!(pool.try_get(), Err(TryGetError::Exhausted), "the putter has no second chance");
         }
         assert_eq!(pool.stats().waiting, WAITERS - 1, "served before the put returned");
         go_on.store(true, SeqCst);
@@ -488,13 +498,13 @@ fn the_bypass_is_how_many_may_overtake() {
 fn prime_brings_what_there_is_without_waiting() {
     let arena = arena(3);
     let pool = blocks(2).build(arena.clone()).unwrap();
-    assert_eq!(pool.prime(0), Ok(0));
-    assert_eq!(pool.prime(1), Ok(1));
-    assert_eq!(pool.prime(1), Ok(1));
-    assert_eq!(pool.prime(5), Ok(2), "the hard limit");
+    assert_eq!(pool.prime(0).unwrap(), 0);
+    assert_eq!(pool.prime(1).unwrap(), 1);
+    assert_eq!(pool.prime(1).unwrap(), 1);
+    assert_eq!(pool.prime(5).unwrap(), 2, "the hard limit");
     pool.set_hard_limit(5).unwrap();
     pool.set_water(0, 5).unwrap();
-    assert_eq!(pool.prime(5), Ok(3), "the back-end has no more");
+    assert_eq!(pool.prime(5).unwrap(), 3, "the back-end has no more");
     let stats = pool.stats();
     assert_eq!((stats.pages, stats.idle, stats.growing, stats.gets), (3, 3, 0, 0));
     assert_eq!(pool.drain(), 3);
@@ -504,7 +514,25 @@ fn prime_brings_what_there_is_without_waiting() {
     assert!(matches!(huge.prime(1), Err(TryGetError::Backend(AllocError::TooLarge { .. }))));
     assert_eq!((huge.stats().growing, huge.stats().refused), (0, 1));
     huge.close();
-    assert_eq!(huge.prime(1), Err(TryGetError::Closed));
+    assert_is!(huge.prime(1), Err(TryGetError::Closed));
+    assert_rests(&pool, &arena);
+}
+
+/// What it tries to bring is not what the waiter waits for.
+#[test]
+fn prime_beside_a_waiter_leaves_its_request_alone() {
+    let arena = arena(1);
+    let pool = blocks(3).build(arena.clone()).unwrap();
+    let others = take(&arena, 1);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| visit(&pool));
+        until_asked(&arena, 1);
+        assert_eq!(pool.prime(2).unwrap(), 0, "the back-end has none");
+        let stats = pool.stats();
+        assert_eq!((stats.growing, stats.withdrawn, arena.stats().waiting), (1, 0, 1));
+        arena.free(others).unwrap();
+        waiter.join().unwrap().unwrap();
+    });
     assert_rests(&pool, &arena);
 }
 
@@ -547,10 +575,10 @@ fn drain_gives_wholly_idle_pages_only() {
 fn drain_goes_round_again() {
     let arena = arena(100);
     let pool = blocks(100).low_water(3).build(arena.clone()).unwrap();
-    assert_eq!(pool.prime(100), Ok(100));
+    assert_eq!(pool.prime(100).unwrap(), 100);
     assert_eq!(pool.drain(), 97);
     assert_eq!((pool.stats().pages, arena.stats().free), (3, 97));
-    assert_eq!(pool.prime(100), Ok(100));
+    assert_eq!(pool.prime(100).unwrap(), 100);
     pool.close();
     assert_whole(&arena);
 }
@@ -561,20 +589,20 @@ fn try_get_says_why_there_is_none() {
     let pool = blocks(2).build(arena.clone()).unwrap();
     let one = pool.try_get().unwrap();
     let others = take(&arena, 1);
-    assert_eq!(pool.try_get(), Err(TryGetError::Scarce));
+    assert_is!(pool.try_get(), Err(TryGetError::Scarce));
     arena.free(others).unwrap();
     let two = pool.try_get().unwrap();
-    assert_eq!(pool.try_get(), Err(TryGetError::Exhausted));
+    assert_is!(pool.try_get(), Err(TryGetError::Exhausted));
     put(&pool, one).unwrap();
     put(&pool, two).unwrap();
     assert_eq!((pool.stats().growing, pool.stats().waiting), (0, 0), "it never links");
     assert_rests(&pool, &arena);
     arena.close();
-    assert_eq!(pool.try_get(), Err(TryGetError::Backend(AllocError::Closed)));
-    assert_eq!(pool.get(), Err(GetError::Backend(AllocError::Closed)));
+    assert_is!(pool.try_get(), Err(TryGetError::Backend(AllocError::Closed)));
+    assert_is!(pool.get(), Err(GetError::Backend(AllocError::Closed)));
     pool.close();
-    assert_eq!(pool.try_get(), Err(TryGetError::Closed));
-    assert_eq!(pool.get(), Err(GetError::Closed));
+    assert_is!(pool.try_get(), Err(TryGetError::Closed));
+    assert_is!(pool.get(), Err(GetError::Closed));
 }
 
 // Waiting.
@@ -592,7 +620,7 @@ fn a_put_serves_who_waits_for_the_arena() {
         until_asked(&arena, 1);
         assert_eq!((pool.stats().waiting, pool.stats().growing), (1, 1));
         put(&pool, held).unwrap();
-        assert_eq!(getter.join().unwrap(), Ok(held.addr().get()));
+        assert_eq!(getter.join().unwrap().unwrap(), held.addr().get());
     });
     let stats = pool.stats();
     assert_eq!((stats.withdrawn, stats.growing, stats.pages), (1, 0, 1));
@@ -627,7 +655,7 @@ fn a_timeout_leaves_nothing_behind() {
     let pool = blocks(2).build(arena.clone()).unwrap();
     let held = pool.get_timeout(Duration::ZERO).unwrap();
     for timeout in [Duration::ZERO, Duration::from_millis(3)] {
-        assert_eq!(pool.get_timeout(timeout), Err(GetError::TimedOut));
+        assert_is!(pool.get_timeout(timeout), Err(GetError::TimedOut(Awaited::Page)));
         let stats = pool.stats();
         assert_eq!((stats.waiting, stats.growing, stats.out), (0, 0, 1));
         assert_eq!(arena.stats().waiting, 0);
@@ -688,7 +716,7 @@ fn idle_pages_are_reclaimed_by_a_pool_that_waits() {
     let poor = RawPool::builder(Layout::from_size_align(20 * QUANTUM, 1).unwrap(), 1);
     let poor = poor.build(arena.clone()).unwrap();
     rich.prime(20).unwrap();
-    assert_eq!(poor.try_get(), Err(TryGetError::Scarce));
+    assert_is!(poor.try_get(), Err(TryGetError::Scarce));
     let all = poor.get().unwrap();
     assert_eq!(rich.stats().pages, 0);
     put(&poor, all).unwrap();
@@ -715,14 +743,14 @@ fn close_wakes_who_waits_and_takes_items_back() {
         assert!(!pool.is_closed());
         pool.close();
         for getter in getters {
-            assert_eq!(getter.join().unwrap(), Err(GetError::Closed));
+            assert_is!(getter.join().unwrap(), Err(GetError::Closed));
         }
     });
     assert!(pool.is_closed() && pool.stats().closed);
     assert_eq!((pool.stats().growing, arena.stats().waiting), (0, 0));
     pool.close();
-    assert_eq!(pool.get_timeout(Duration::MAX), Err(GetError::Closed));
-    assert_eq!(pool.try_get(), Err(TryGetError::Closed));
+    assert_is!(pool.get_timeout(Duration::MAX), Err(GetError::Closed));
+    assert_is!(pool.try_get(), Err(TryGetError::Closed));
 
     put(&pool, one).unwrap();
     assert_eq!((pool.stats().pages, pool.stats().out), (1, 1), "its page went");
@@ -749,7 +777,7 @@ fn a_closed_arena_fails_everybody_who_waits_for_it() {
             until_asked(&arena, 3_usize.div_ceil(per_page as usize));
             arena.close();
             for getter in getters {
-                assert_eq!(getter.join().unwrap(), Err(GetError::Backend(AllocError::Closed)));
+                assert_is!(getter.join().unwrap(), Err(GetError::Backend(AllocError::Closed)));
             }
         });
         assert_eq!((pool.stats().waiting, pool.stats().growing), (0, 0));
@@ -778,7 +806,7 @@ fn a_dropped_pool_leaves_no_request_behind() {
     let arena = arena(1);
     let all = take(&arena, 1);
     let pool = blocks(1).build(arena.clone()).unwrap();
-    assert_eq!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut));
+    assert_is!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut(Awaited::Page)));
     drop(pool);
     assert_eq!(arena.stats().waiting, 0);
     arena.free(all).unwrap();
@@ -793,7 +821,7 @@ fn a_dropped_pool_leaves_no_request_behind() {
     until_asked(&arena, 1);
     pool.close();
     drop(pool);
-    assert_eq!(getter.join().unwrap(), Err(GetError::Closed));
+    assert_is!(getter.join().unwrap(), Err(GetError::Closed));
     assert_eq!(arena.stats().waiting, 0);
     arena.free(all).unwrap();
     assert_whole(&arena);
@@ -865,7 +893,7 @@ fn a_page_that_comes_after_the_pool_is_gone_goes_back() {
     let slow = Slow::new(&arena);
     let pool = blocks(2).build(SlowHandle(slow.clone())).unwrap();
     for pending in 1..=2 {
-        assert_eq!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut));
+        assert_is!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut(Awaited::Page)));
         assert!(pool.stats().growing <= pending);
     }
     let growing = pool.stats().growing as usize;
@@ -886,8 +914,8 @@ fn a_page_that_comes_late_serves_who_comes_next() {
     let arena = arena(1);
     let slow = Slow::new(&arena);
     let pool = blocks(1).build(SlowHandle(slow.clone())).unwrap();
-    assert_eq!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut));
-    assert_eq!(pool.try_get(), Err(TryGetError::Exhausted), "P1: the pending grow counts");
+    assert_is!(pool.get_timeout(Duration::ZERO), Err(GetError::TimedOut(Awaited::Page)));
+    assert_is!(pool.try_get(), Err(TryGetError::Exhausted), "P1: the pending grow counts");
     let committed = slow.kept.lock().pop().unwrap();
     committed.deliver(take(&arena, 1));
     let item = pool.try_get().unwrap();
@@ -910,7 +938,7 @@ fn a_dropped_request_fails_who_waits_for_it() {
             thread::yield_now();
         };
         drop(committed);
-        assert_eq!(getter.join().unwrap(), Err(GetError::Abandoned));
+        assert_is!(getter.join().unwrap(), Err(GetError::Abandoned));
     });
     assert_eq!((pool.stats().growing, pool.stats().refused), (0, 1));
     assert_rests(&pool, &arena);
@@ -937,7 +965,7 @@ fn a_panicking_back_end_leaves_the_pool_as_it_was() {
 #[test]
 fn pools_that_cannot_be_say_why() {
     let arena = arena(1);
-    let build = |builder: Builder| builder.build(arena.clone()).err();
+    let build = |builder: Builder<Layout>| builder.build(arena.clone()).err();
     assert_eq!(build(blocks(0)), Some(ConfigError::ZeroLimit));
     assert_eq!(build(blocks(1).max_growing(0)), Some(ConfigError::ZeroGrowing));
     let numbers = Arena::new(Region::numbers(8), 1).unwrap();
@@ -955,7 +983,9 @@ fn pools_that_cannot_be_say_why() {
     assert!(matches!(build(items(1).items_per_page(u32::MAX)), Some(ConfigError::Items(_))));
     let most = build(blocks(1).max_growing(u32::MAX));
     assert!(matches!(most, Some(ConfigError::TooManyGrowing { growing: u32::MAX, .. })));
-    let many = 1 << 31;
+    assert!(matches!(build(items(1).items_per_page(1 << 31)), Some(ConfigError::Items(_))));
+    // The most that a page may have, and the most pages.
+    let many = (1 << 31) - 3;
     let tables = build(items(1).items_per_page(many));
     assert_eq!(tables, Some(ConfigError::Tables { pages: u32::MAX, items: many }));
     assert_eq!(Arc::strong_count(arena.clock()), 1, "nothing of them is left");
@@ -974,9 +1004,16 @@ fn pools_that_cannot_be_say_why() {
 fn debug_says_who_waits_and_why() {
     let arena = arena(1);
     let pool = blocks(1).build(arena.clone()).unwrap();
-    let held = pool.get().unwrap();
+    let (held, line) = (pool.get().unwrap(), line!());
     let said = format!("{pool:?}");
-    assert_eq!(said, "pool of 4096-byte items, 1 a page: 1 of 1 pages, 0 growing, 1 items out, 0 idle");
+    let mut lines = said.lines();
+    let first = "pool of 4096-byte items, 1 a page: 1 of 1 pages, 0 growing, 1 items out, 0 idle";
+    assert_eq!(lines.next(), Some(first));
+    if CHECKED {
+        let place = format!("  1 out, got at {}:{line}:", file!());
+        assert!(lines.next().is_some_and(|line| line.starts_with(&place)), "{said}");
+    }
+    assert_eq!(lines.next(), None);
     thread::scope(|scope| {
         let _close = CloseOnPanic(&pool);
         let getter = thread::Builder::new().name("Konrad".to_owned()).spawn_scoped(scope, || visit(&pool));

@@ -1,10 +1,11 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends. Both only start cargo and read
+//! models alone and shows each as it ends; `features` builds the feature matrix. They only start cargo and read
 //! what comes back, so that every step can be repeated by hand.
 
 mod cargo;
+mod features;
 mod loom;
 mod report;
 mod steps;
@@ -25,6 +26,8 @@ struct Cli {
 enum Task {
     /// Format, lints, tests, loom models and documentation, to the first failure
     Test,
+    /// Builds each feature alone, none, and all
+    Features,
     /// The loom models, each shown with its executions as it ends
     Loom {
         /// Run only the models with this in their names
@@ -35,6 +38,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
+        Task::Features => features::check(),
         Task::Loom { filter } => loom::run(filter.as_deref()),
     };
     match result {

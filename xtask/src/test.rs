@@ -4,10 +4,11 @@
 //! missing: their steps are then skipped aloud, because CI has both.
 
 use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
+use crate::features;
 use crate::loom;
 use crate::steps::Steps;
 
-const CLIPPY: [&str; 3] = ["clippy", "--workspace", "--all-targets"];
+const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
 
 /// Runs the steps to the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -34,15 +35,21 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         steps.skip("clippy, loom", "clippy is not installed".into());
     }
 
+    steps.run("features", features::check)?;
+
     // `--tests` has the libraries, the binaries and the integration tests.
     // Examples are only built unless they are named, and doc tests run only
     // with everything or alone.
     steps.run("tests", || cargo::run(cargo().args(["test", "--workspace", "--tests", "--examples"])))?;
-    steps.run("doc tests", || cargo::run(cargo().args(["test", "--workspace", "--doc"])))?;
+    steps.run("tests, features", || {
+        cargo::run(cargo().args(["test", "-p", "pool", "--all-features", "--test", "stats"]))
+    })?;
+    steps
+        .run("doc tests", || cargo::run(cargo().args(["test", "--workspace", "--all-features", "--doc"])))?;
 
     steps.run("loom models", || loom::run(None))?;
 
     steps.run("documentation", || {
-        cargo::run(with_strict_rustdoc(cargo().args(["doc", "--workspace", "--no-deps"])))
+        cargo::run(with_strict_rustdoc(cargo().args(["doc", "--workspace", "--all-features", "--no-deps"])))
     })
 }

@@ -328,8 +328,13 @@ impl Arena {
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
-    pub fn alloc_claiming(&self, shape: Shape, claim: Claim<'_>) -> Result<Span, AllocError> {
-        self.sleep_for(shape, Some(claim), None)
+    pub fn alloc_claiming(
+        &self,
+        shape: Shape,
+        claim: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Span, AllocError> {
+        self.sleep_for(shape, Some(claim), deadline)
     }
 
     fn alloc_until(&self, shape: Shape, deadline: Option<Instant>) -> Result<Span, AllocError> {

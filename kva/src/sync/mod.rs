@@ -7,16 +7,17 @@
 //!
 //! # Deliberate choices
 //!
-//! - **One way to wait.** [`block_on_until`] is the only sleep. Whoever waits is
+//! - **One way to wait.** [`block_on`] is the only sleep. Whoever waits is
 //!   known to others by a [`Waker`](std::task::Waker), so a thread and a future
 //!   are the same thing to a queue. loom lets condition variables and park tokens
 //!   interfere (tokio-rs/loom#422): here neither is used directly.
 //! - **[`Arc`] is `std`'s in both worlds.** loom's cannot be unsized, and back-ends
 //!   hold `Arc<dyn Sink>`. Its reference counts decide nothing in our protocols;
 //!   what loom's would add is the leak check, and [`LeakCheck`] does that.
-//! - **Deadlines never fire under loom by the clock.** They fire whenever loom
-//!   wakes a waiter for no reason, which it explores both ways, so that a timeout
-//!   is raced against everything else and nothing can rely on it.
+//! - **Deadlines never fire under loom by the clock.** There, whoever would sleep
+//!   until a moment is told at once that it has passed. What others do before it
+//!   takes a lock to leave is explored, so that a timeout is raced against
+//!   everything else and nothing can rely on it.
 //!
 //! The module is public because `pool` and `loom-tests` use it. It is no part of
 //! the API.
@@ -36,6 +37,23 @@ mod shared {
     use std::sync::atomic::{AtomicU32, Ordering};
     pub use std::sync::{Arc, Weak};
 
+    /// A list that is the process's and decides nothing. `std`'s lock in both worlds: loom's
+    /// cannot be static.
+    #[derive(Debug)]
+    pub struct GlobalMutex<T>(std::sync::Mutex<T>);
+
+    impl<T> GlobalMutex<T> {
+        /// Unlocked.
+        pub const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        /// Calls `f` with the lock held.
+        pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        }
+    }
+
     /// A number that no other arena or table of this process has. `std`'s atomic in
     /// both worlds: loom's cannot be static, and which number it is decides nothing.
     #[must_use]
@@ -44,7 +62,21 @@ mod shared {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 }
-pub use shared::{Arc, Weak, unique_id};
+pub use shared::{Arc, GlobalMutex, Weak, unique_id};
+
+use std::ops::ControlFlow;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+/// Calls `poll` until it is ready, sleeping in between until the waker it was given is
+/// woken; `None` once `deadline` has passed and `poll` is still pending.
+pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
+    block_on(|waker, passed| match poll(waker) {
+        Poll::Ready(value) => ControlFlow::Break(Some(value)),
+        Poll::Pending if passed.is_some() => ControlFlow::Break(None),
+        Poll::Pending => ControlFlow::Continue(deadline),
+    })
+}
 
 /// Whether this is loom's world, where nothing works outside a model: examples in the
 /// documentation ask, since `rustdoc` is not told of `--cfg loom`.

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_types, reason = "this is the shim")]
 
 use std::future::poll_fn;
-use std::ops::{Deref, DerefMut};
+use std::ops::{ControlFlow, Deref, DerefMut};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -84,18 +84,19 @@ impl Default for LeakCheck {
     }
 }
 
-/// Calls `poll` until it is ready; see the real one. loom wakes a waiter once for
-/// no reason, in one branch of two: with a deadline, that is when it passes.
-pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
-    let mut slept = false;
+/// Calls `poll` until it breaks; see the real one. The moment that it would sleep until has
+/// always passed: loom explores what others do before it looks again, which is all that a
+/// longer wait could show. (loom's wakes for no reason would not serve: they yield, and so
+/// come only after everything else that can happen.)
+pub fn block_on<T>(mut poll: impl FnMut(&Waker, Option<Instant>) -> ControlFlow<T, Option<Instant>>) -> T {
     loom::future::block_on(poll_fn(|context| {
-        if let Poll::Ready(value) = poll(context.waker()) {
-            return Poll::Ready(Some(value));
+        let mut passed = None;
+        loop {
+            match poll(context.waker(), passed) {
+                ControlFlow::Break(value) => return Poll::Ready(value),
+                ControlFlow::Continue(until) if until.is_some() && until != passed => passed = until,
+                ControlFlow::Continue(_) => return Poll::Pending,
+            }
         }
-        if slept && deadline.is_some() {
-            return Poll::Ready(None);
-        }
-        slept = true;
-        Poll::Pending
     }))
 }

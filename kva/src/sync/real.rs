@@ -2,8 +2,9 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the shim")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use crossbeam_utils::Backoff;
@@ -150,9 +151,9 @@ thread_local! {
     static WAKER: Waker = Waker::from(Arc::new(Unpark(std::thread::current())));
 }
 
-/// Calls `poll` until it is ready, sleeping in between until the waker it was
-/// given is woken; `None` once `deadline` has passed and `poll` is still pending.
-pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
+/// Calls `poll` until it breaks, sleeping in between until the waker it was given is woken
+/// or the moment that it continued with has passed. That moment is then told to `poll`.
+pub fn block_on<T>(mut poll: impl FnMut(&Waker, Option<Instant>) -> ControlFlow<T, Option<Instant>>) -> T {
     // A thread whose locals are gone already can still wait, for one allocation.
     let waker = WAKER
         .try_with(Waker::clone)
@@ -160,22 +161,25 @@ pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker)
     // What is waited for is often a few hundred nanoseconds away, and a park and
     // an unpark cost microseconds.
     let spin = Backoff::new();
+    let mut passed = None;
     loop {
-        if let Poll::Ready(value) = poll(&waker) {
-            return Some(value);
-        }
+        let until = match poll(&waker, passed.take()) {
+            ControlFlow::Break(value) => return value,
+            ControlFlow::Continue(until) => until,
+        };
         if !spin.is_completed() {
             spin.snooze();
             continue;
         }
-        match deadline {
+        match until {
             None => std::thread::park(),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
+            Some(moment) => {
+                let left = moment.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return None;
+                    passed = until;
+                } else {
+                    std::thread::park_timeout(left);
                 }
-                std::thread::park_timeout(left);
             }
         }
     }

@@ -19,6 +19,7 @@
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use kva::sync::{Arc, Weak};
 use kva::{AllocError, Answer, Arena, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
@@ -44,11 +45,17 @@ pub unsafe trait PageAllocator: Send + Sync + 'static {
     }
 
     /// A page, sleeping for it as long as it takes. `claim` names the request: what is
-    /// freed to it meanwhile should be what this returns.
+    /// freed to it meanwhile should be what this returns. `None`: there was none before
+    /// `deadline`, which those who wait at most so long rely on.
     ///
     /// # Errors
     /// There is none and will be none.
-    fn alloc(&self, page: Layout, claim: Claim<'_>) -> Result<NonNull<u8>, Self::Error>;
+    fn alloc(
+        &self,
+        page: Layout,
+        claim: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, Self::Error>;
 
     /// A page if there is one right now (`PR_NOWAIT`).
     ///
@@ -114,13 +121,15 @@ unsafe impl<A: PageAllocator> Backend for Classic<A> {
     }
 
     fn ask(&self, page: Layout, grow: Grow<ClassicPage, A::Error>) -> Answer<ClassicPage, A::Error> {
+        let deadline = grow.deadline();
         // Once asleep it cannot be withdrawn, so it commits before.
-        match grow.commit() {
-            Err(_withdrawn) => Answer::Withdrawn,
-            Ok(committed) => {
-                let end = self.0.alloc(page, committed.claim());
-                Answer::Now(committed, end.map(ClassicPage))
-            }
+        let Ok(committed) = grow.commit() else {
+            return Answer::Withdrawn;
+        };
+        match self.0.alloc(page, committed.claim(), deadline) {
+            Ok(Some(base)) => Answer::Now(committed, Ok(ClassicPage(base))),
+            Ok(None) => Answer::Late(committed),
+            Err(error) => Answer::Now(committed, Err(error)),
         }
     }
 
@@ -170,9 +179,17 @@ unsafe impl PageAllocator for ArenaPages {
         self.0.quantum()
     }
 
-    fn alloc(&self, page: Layout, claim: Claim<'_>) -> Result<NonNull<u8>, AllocError> {
-        let span = self.0.alloc_claiming(shape_of(&self.0, page), claim)?;
-        Ok(base_of(&self.0, span))
+    fn alloc(
+        &self,
+        page: Layout,
+        claim: Claim<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<NonNull<u8>>, AllocError> {
+        match self.0.alloc_claiming(shape_of(&self.0, page), claim, deadline) {
+            Ok(span) => Ok(Some(base_of(&self.0, span))),
+            Err(AllocError::TimedOut) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, AllocError> {

@@ -48,7 +48,9 @@ pub unsafe trait Backend: Send + Sync + 'static {
 
     /// Asks for a page of `page`'s size and alignment.
     ///
-    /// The token is answered at once, or kept and ended later, by any thread.
+    /// The token is answered at once, or kept and ended later, by any thread. Where it
+    /// [sleeps](Self::SLEEPS), until the token's [deadline](Grow::deadline) at most:
+    /// [`Answer::Late`].
     fn ask(&self, page: Layout, grow: Grow<Self::Page, Self::Error>) -> Answer<Self::Page, Self::Error>;
 
     /// A page if there is one right now, without sleeping; `None`: scarce.
