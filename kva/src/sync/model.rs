@@ -87,16 +87,17 @@ impl Default for LeakCheck {
 /// Calls `poll` until it breaks; see the real one. The moment that it would sleep until has
 /// always passed: loom explores what others do before it looks again, which is all that a
 /// longer wait could show. (loom's wakes for no reason would not serve: they yield, and so
-/// come only after everything else that can happen.)
+/// come only after everything else that can happen.) Only the first that it would sleep until
+/// after a wake, though: who looks at its time again and again would never sleep.
 pub fn block_on<T>(mut poll: impl FnMut(&Waker, Option<Instant>) -> ControlFlow<T, Option<Instant>>) -> T {
     loom::future::block_on(poll_fn(|context| {
-        let mut passed = None;
-        loop {
-            match poll(context.waker(), passed) {
-                ControlFlow::Break(value) => return Poll::Ready(value),
-                ControlFlow::Continue(until) if until.is_some() && until != passed => passed = until,
-                ControlFlow::Continue(_) => return Poll::Pending,
-            }
+        let again = match poll(context.waker(), None) {
+            ControlFlow::Continue(Some(moment)) => poll(context.waker(), Some(moment)),
+            once => once,
+        };
+        match again {
+            ControlFlow::Break(value) => Poll::Ready(value),
+            ControlFlow::Continue(_) => Poll::Pending,
         }
     }))
 }
