@@ -11,7 +11,7 @@ use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
 use crate::ledger::Ledger;
-use crate::loan::{Loan, Loans};
+use crate::loan::{Loan, Loans, Rest};
 use crate::pages::{Pages, PutError};
 use crate::state::{Arrival, End, Fixed, State};
 use crate::stats::{Counts, PoolStats, outstanding};
@@ -197,6 +197,17 @@ impl<B: Backend> Core<B> {
         result
     }
 
+    /// Takes what is wanted, if it is one item, it is there and nobody waits: no law of rest can
+    /// break by that. What most gets are.
+    #[inline]
+    pub(crate) fn take_at_rest(&self, want: Want) -> Option<Loans> {
+        let mut state = self.state.lock();
+        if want.items > 1 || !state.is_at_rest() {
+            return None;
+        }
+        state.take(kva::NEVER, want, &mut None)
+    }
+
     /// Goes on deciding where a batch was full.
     pub(crate) fn decide_again<'a>(&'a self, todo: &mut Todo<'a, B>) {
         self.state.lock().settle(todo);
@@ -266,22 +277,22 @@ impl<B: Backend> Core<B> {
     /// As [`put_loan`](Self::put_loan), for all of them, also if one of the puts panics: it may
     /// release a page, and destroy objects.
     pub(crate) fn put_loans(&self, loans: &mut dyn Iterator<Item = Loan>) {
-        struct Rest<'a, 'l, B: Backend>(&'a Core<B>, &'l mut dyn Iterator<Item = Loan>);
-        impl<B: Backend> Drop for Rest<'_, '_, B> {
+        struct Others<'a, 'l, B: Backend>(&'a Core<B>, &'l mut dyn Iterator<Item = Loan>);
+        impl<B: Backend> Drop for Others<'_, '_, B> {
             fn drop(&mut self) {
                 self.0.put_loans(self.1);
             }
         }
         while let Some(loan) = loans.next() {
-            let rest = Rest(self, loans);
+            let others = Others(self, loans);
             self.put_loan(loan);
-            std::mem::forget(rest);
+            std::mem::forget(others);
         }
     }
 
     /// Gets what is wanted if it is there, or if the back-end has the pages for it right now:
     /// all or nothing. `rest` has room for all but the first item.
-    pub(crate) fn try_get(&self, want: Want, rest: Vec<Loan>) -> Result<Loans, TryGetError<B::Error>> {
+    pub(crate) fn try_get(&self, want: Want, rest: Rest) -> Result<Loans, TryGetError<B::Error>> {
         enum Look<'a, B: Backend> {
             Got(Kept<'a, B>),
             /// A slot is reserved: the page is ours to bring.

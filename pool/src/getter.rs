@@ -13,7 +13,7 @@ use kva::{Answer, Refusal};
 use crate::backend::Backend;
 use crate::core::{Core, Kept};
 use crate::error::GetError;
-use crate::loan::Loan;
+use crate::loan::Rest;
 use crate::state::Step;
 use crate::trace::event;
 use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
@@ -72,13 +72,23 @@ impl Progress {
 
 impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
-    pub(crate) fn new(core: &'a Arc<Core<B>>, want: Want, rest: Vec<Loan>, patience: Patience) -> Self {
+    pub(crate) fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
         let progress = Progress { started: false, left: None, patience, page_by: None };
         Self { core, node: Waiter::new(want, rest), progress }
     }
 
     /// Gets, sleeping as long as its patience lasts.
-    pub(crate) fn run(self) -> Outcome<B::Error> {
+    #[inline]
+    pub(crate) fn get(
+        core: &'a Arc<Core<B>>,
+        want: Want,
+        rest: Rest,
+        patience: Patience,
+    ) -> Outcome<B::Error> {
+        core.take_at_rest(want).map_or_else(|| Self::new(core, want, rest, patience).run(), Ok)
+    }
+
+    fn run(self) -> Outcome<B::Error> {
         let mut getter = std::pin::pin!(self);
         block_on(|waker, passed| {
             if let Poll::Ready(outcome) = getter.as_mut().poll_by(Driver::Thread, waker) {

@@ -28,12 +28,43 @@ unsafe impl Send for Loan {}
 #[derive(Debug)]
 pub(crate) struct Loans {
     pub(crate) first: Loan,
-    pub(crate) rest: Vec<Loan>,
+    pub(crate) rest: Rest,
 }
 
 impl Loans {
     /// One by one.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Loan> {
-        std::iter::once(self.first).chain(self.rest)
+        std::iter::once(self.first).chain(self.rest.into_list())
+    }
+}
+
+/// All loans but the first, and room for them. Most getters want one item and have none: a
+/// word, since it moves with every get.
+#[derive(Debug, Default)]
+#[allow(clippy::box_collection, reason = "see above")]
+pub(crate) struct Rest(Option<Box<Vec<Loan>>>);
+
+impl Rest {
+    /// With room for `items` loans; `None`: there is no memory for them.
+    pub(crate) fn with_room(items: usize) -> Option<Self> {
+        let mut list = Vec::new();
+        list.try_reserve_exact(items).ok()?;
+        Some(Self(Some(Box::new(list))))
+    }
+
+    /// How many there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.0.as_ref().map_or(0, |list| list.capacity())
+    }
+
+    /// Adds one, for which there must be room.
+    pub(crate) fn push(&mut self, loan: Loan) {
+        debug_assert!(self.0.as_ref().is_some_and(|list| list.len() < list.capacity()));
+        self.0.get_or_insert_default().push(loan);
+    }
+
+    /// The list of them.
+    pub(crate) fn into_list(self) -> Vec<Loan> {
+        self.0.map_or_else(Vec::new, |list| *list)
     }
 }

@@ -88,7 +88,7 @@ impl<T, B: Backend> Shelf<T, B> {
     /// panics all of them go back, with the objects that were constructed.
     pub(crate) fn construct(&self, loans: Loans) -> Result<(Loan, Vec<Loan>), ConstructError> {
         let Loans { first, rest } = loans;
-        let mut held = Held { core: &self.core, first: Some(first), loans: rest };
+        let mut held = Held { core: &self.core, first: Some(first), loans: rest.into_list() };
         for loan in held.each().filter(|loan| !loan.constructed) {
             let counts = CountsFailure(&self.core);
             let object = (self.life.construct)()?;

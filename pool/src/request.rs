@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
 use crate::guard::{Item, OwnedItem};
-use crate::loan::Loan;
+use crate::loan::{Loan, Rest};
 use crate::object::Shelf;
 use crate::raw::RawPool;
 use crate::reservation::Reservation;
@@ -110,7 +110,7 @@ impl<'p, P> Request<'p, P> {
 /// A getter of several items, before it looks: it has room for all but the first.
 struct Several {
     want: Want,
-    rest: Vec<Loan>,
+    rest: Rest,
 }
 
 /// Why nobody can even begin to wait for so many.
@@ -149,10 +149,10 @@ impl Several {
         let most = core.most(request.class);
         let few = u32::try_from(items).ok().filter(|_| items <= most);
         let several = few.ok_or(NotSeveral::TooMany { asked: items, most }).and_then(|few| {
-            let (mut rest, mut list) = (Vec::new(), Vec::new());
+            let mut list = Vec::new();
             // One more than needed: a reservation adds the first one.
-            let room = rest.try_reserve_exact(items).and_then(|()| list.try_reserve_exact(items));
-            room.map_err(|_| NotSeveral::NoMemory(items))?;
+            let rest = Rest::with_room(items).filter(|_| list.try_reserve_exact(items).is_ok());
+            let rest = rest.ok_or(NotSeveral::NoMemory(items))?;
             Ok((Self { want: request.want(few, caller), rest }, list))
         });
         if several.is_err() {
@@ -178,7 +178,7 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     #[track_caller]
     pub fn get(self) -> Result<NonNull<u8>, GetError<B::Error>> {
         let want = self.want(1, Location::caller());
-        Ok(Getter::new(self.core(), want, Vec::new(), self.patience).run()?.first.ptr)
+        Ok(Getter::get(self.core(), want, Rest::default(), self.patience)?.first.ptr)
     }
 
     /// Gets an item if there is one, or if the back-end has a page right now.
@@ -188,7 +188,7 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     #[track_caller]
     pub fn try_get(self) -> Result<NonNull<u8>, TryGetError<B::Error>> {
         let want = self.want(1, Location::caller());
-        Ok(self.core().try_get(want, Vec::new())?.first.ptr)
+        Ok(self.core().try_get(want, Rest::default())?.first.ptr)
     }
 
     /// Gets `items` items, all or none, from one place in the queue: they gather until there
@@ -202,7 +202,7 @@ impl<B: Backend> Request<'_, RawPool<B>> {
             return Ok(Vec::new());
         }
         let (Several { want, rest }, mut list) = Several::new(&self, self.core(), items, Location::caller())?;
-        let loans = Getter::new(self.core(), want, rest, self.patience).run()?;
+        let loans = Getter::get(self.core(), want, rest, self.patience)?;
         list.extend(loans.into_iter().map(|loan| loan.ptr));
         Ok(list)
     }
@@ -225,7 +225,7 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
         const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
         let want = self.want(1, Location::caller());
         async move {
-            let loans = Getter::new(&self.pool.handle().core, want, Vec::new(), self.patience).await?;
+            let loans = Getter::new(&self.pool.handle().core, want, Rest::default(), self.patience).await?;
             Ok(loans.first.ptr)
         }
     }
@@ -238,12 +238,12 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
 
     fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
         let want = self.want(1, caller);
-        let loans = Getter::new(&self.shelf().core, want, Vec::new(), self.patience).run();
+        let loans = Getter::get(&self.shelf().core, want, Rest::default(), self.patience);
         constructed(self.shelf(), loans)
     }
 
     fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
-        let loans = self.shelf().core.try_get(self.want(1, caller), Vec::new())?;
+        let loans = self.shelf().core.try_get(self.want(1, caller), Rest::default())?;
         let (first, _) = self.shelf().construct(loans).map_err(TryGetError::Construct)?;
         Ok(first)
     }
@@ -337,7 +337,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let shelf = self.shelf();
         let (Several { want, rest }, mut list) =
             Several::new(&self, &*shelf.core, items, Location::caller())?;
-        let loans = Getter::new(&shelf.core, want, rest, self.patience).run()?;
+        let loans = Getter::get(&shelf.core, want, rest, self.patience)?;
         let (first, rest) = shelf.construct(loans).map_err(GetError::Construct)?;
         list.extend(std::iter::once(first).chain(rest).map(|loan| Item::new(shelf, loan)));
         Ok(list)
@@ -359,7 +359,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let shelf = self.shelf();
         let (Several { want, rest }, _) =
             Several::new::<_, _, ()>(&self, &shelf.core, items, Location::caller())?;
-        let loans = Getter::new(&shelf.core, want, rest, self.patience).run()?;
+        let loans = Getter::get(&shelf.core, want, rest, self.patience)?;
         Reservation::new(shelf.clone(), loans).map_err(GetError::Construct)
     }
 
@@ -421,5 +421,5 @@ async fn lend_async<T, B: Backend>(
     patience: Patience,
 ) -> Result<Loan, GetError<B::Error>> {
     const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
-    constructed(shelf, Getter::new(&shelf.core, want, Vec::new(), patience).await)
+    constructed(shelf, Getter::new(&shelf.core, want, Rest::default(), patience).await)
 }

@@ -37,7 +37,7 @@ use crate::core::{Core, Kept};
 use crate::error::{Awaited, GetError};
 use crate::grows::{Asleep, Grows};
 use crate::ledger::Ledger;
-use crate::loan::{Loan, Loans, Slot};
+use crate::loan::{Loans, Rest, Slot};
 use crate::pages::{ApartPage, IdlePage, Pages, PutError};
 use crate::stats::Counts;
 use crate::todo::{Dismantle, Heir, Object, Release, Todo, Unused};
@@ -175,7 +175,7 @@ impl<B: Backend> State<B> {
 
     /// Takes what somebody wants who came at `asked_at`, if there is enough and nobody
     /// would be overtaken once too often. The room for it is taken with it.
-    pub(crate) fn take(&mut self, asked_at: u64, want: Want, rest: &mut Option<Vec<Loan>>) -> Option<Loans> {
+    pub(crate) fn take(&mut self, asked_at: u64, want: Want, rest: &mut Option<Rest>) -> Option<Loans> {
         let supply = self.supply();
         if !self.queue.may_take(asked_at, want, supply) {
             return None;
@@ -185,11 +185,13 @@ impl<B: Backend> State<B> {
     }
 
     /// Lends what is wanted, which is there.
-    fn lend(&mut self, want: Want, mut rest: Vec<Loan>) -> Loans {
+    fn lend(&mut self, want: Want, mut rest: Rest) -> Loans {
         let pages = &mut self.pages;
         let mut next = || pages.take(want.caller).expect("there are enough free items");
         let first = next();
-        rest.extend((1..want.items).map(|_| next()));
+        for _ in 1..want.items {
+            rest.push(next());
+        }
         self.counts.gets += u64::from(want.items);
         self.counts.most_out = self.counts.most_out.max(self.pages.out_items());
         Loans { first, rest }
@@ -515,6 +517,10 @@ impl<B: Backend> State<B> {
 
     /// Restores the law of rest, or as much of it as `todo` has room for.
     pub(crate) fn settle(&mut self, todo: &mut Todo<'_, B>) {
+        if self.is_at_rest() {
+            self.check();
+            return;
+        }
         self.withdraw(todo);
         self.shed(todo);
         if self.closed {
@@ -526,6 +532,17 @@ impl<B: Backend> State<B> {
             self.call_for_grow(todo);
         }
         self.check();
+    }
+
+    /// Whether all laws hold since there is nobody and nothing that they speak of.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.is_empty()
+            && self.grows.is_empty()
+            && !self.closed
+            && !self.lowered
+            && !self.ledger.is_over()
+            && self.ledger.staying() <= self.ledger.high()
+            && self.fixed.clock.oldest() == NEVER
     }
 
     /// Law 3, and grows above the limit (law 4).

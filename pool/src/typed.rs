@@ -14,6 +14,7 @@ use crate::error::{ConstructError, GetError, TryGetError};
 use crate::guard::{Item, OwnedItem};
 use crate::handle::Handle;
 use crate::knobs::knobs;
+use crate::loan::Rest;
 use crate::object::{Lifecycle, Shelf};
 use crate::request::Request;
 use crate::reservation::Reservation;
@@ -228,7 +229,7 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     #[track_caller]
     pub fn attach(&self, object: T) -> Result<Item<'_, T, B>, AttachError<T, B::Error>> {
         let want = Want { items: 1, class: Class::Ordinary, caller: Location::caller() };
-        match self.shelf.core.try_get(want, Vec::new()) {
+        match self.shelf.core.try_get(want, Rest::default()) {
             Ok(loans) => Ok(Item::new(&self.shelf, self.shelf.fill(loans.first, object))),
             Err(error) => Err(AttachError { object, error }),
         }

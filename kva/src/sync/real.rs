@@ -155,15 +155,21 @@ thread_local! {
 /// or the moment that it continued with has passed. That moment is then told to `poll`.
 pub fn block_on<T>(mut poll: impl FnMut(&Waker, Option<Instant>) -> ControlFlow<T, Option<Instant>>) -> T {
     // A thread whose locals are gone already can still wait, for one allocation.
-    let waker = WAKER
-        .try_with(Waker::clone)
-        .unwrap_or_else(|_| Waker::from(Arc::new(Unpark(std::thread::current()))));
+    WAKER.try_with(|waker| park_until_break(waker, &mut poll)).unwrap_or_else(|_| {
+        park_until_break(&Waker::from(Arc::new(Unpark(std::thread::current()))), &mut poll)
+    })
+}
+
+fn park_until_break<T>(
+    waker: &Waker,
+    poll: &mut impl FnMut(&Waker, Option<Instant>) -> ControlFlow<T, Option<Instant>>,
+) -> T {
     // What is waited for is often a few hundred nanoseconds away, and a park and
     // an unpark cost microseconds.
     let spin = Backoff::new();
     let mut passed = None;
     loop {
-        let until = match poll(&waker, passed.take()) {
+        let until = match poll(waker, passed.take()) {
             ControlFlow::Break(value) => return value,
             ControlFlow::Continue(until) => until,
         };

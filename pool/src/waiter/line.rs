@@ -18,7 +18,7 @@ use kva::sync::thread::{self, Thread};
 use kva::{NEVER, sync::CHECKED};
 
 use super::{DONE, KICKED, Leaves, Outcome, Shared, WAITING, Waiter, Want, node_of};
-use crate::loan::Loan;
+use crate::loan::Rest;
 
 /// The waiters of one class, oldest first.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl<E> Line<E> {
     }
 
     /// The room for all but the first item of an unlinked node.
-    pub(super) fn take_rest(&mut self, node: Pin<&Waiter<E>>) -> Vec<Loan> {
+    pub(super) fn take_rest(&mut self, node: Pin<&Waiter<E>>) -> Rest {
         self.shared_mut(node_of(node), |shared| std::mem::take(&mut shared.rest))
     }
 
@@ -250,7 +250,7 @@ impl<E> Line<E> {
     }
 
     /// The room for all but the first item of the oldest waiter, and since when it waits.
-    pub(super) fn head_room(&mut self) -> Option<(Want, Vec<Loan>, Option<Instant>)> {
+    pub(super) fn head_room(&mut self) -> Option<(Want, Rest, Option<Instant>)> {
         let head = self.head?;
         Some(self.shared_mut(head, |shared| {
             let since = shared.who.as_ref().map(|(_, since)| *since);

@@ -51,7 +51,7 @@ use kva::sync::atomic::{AtomicU32, Ordering::Acquire};
 use kva::sync::thread::Thread;
 
 use crate::error::GetError;
-use crate::loan::{Loan, Loans};
+use crate::loan::{Loans, Rest};
 
 mod line;
 mod queue;
@@ -116,7 +116,7 @@ struct Shared<E> {
     kicked: bool,
     want: Want,
     /// Room for all but the first item.
-    rest: Vec<Loan>,
+    rest: Rest,
     /// By the back-end's clock; [`NEVER`] until it first has to wait.
     asked_at: u64,
     /// Its line's overtakes when it first had to wait.
@@ -134,8 +134,8 @@ unsafe impl<E: Send> Sync for Waiter<E> {}
 
 impl<E> Waiter<E> {
     /// One who wants `want` and has not come yet. `rest` has room for all but the first item.
-    pub(crate) fn new(want: Want, rest: Vec<Loan>) -> Self {
-        debug_assert!(rest.is_empty() && rest.capacity() + 1 >= want.items as usize);
+    pub(crate) fn new(want: Want, rest: Rest) -> Self {
+        debug_assert!(rest.room() + 1 >= want.items as usize);
         Self {
             word: AtomicU32::new(WAITING),
             outcome: UnsafeCell::new(None),

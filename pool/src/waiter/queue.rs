@@ -26,7 +26,7 @@ use kva::sync::thread::Thread;
 
 use super::line::Line;
 use super::{Class, Leaves, Outcome, Waiter, Want};
-use crate::loan::Loan;
+use crate::loan::Rest;
 
 /// The free items of a pool, as those who want them see them.
 #[derive(Debug, Clone, Copy)]
@@ -184,7 +184,7 @@ impl<E> Queue<E> {
     }
 
     /// The waiter's room for all but the first item, and since when it has had to wait.
-    pub(crate) fn room_of(&mut self, node: Pin<&Waiter<E>>) -> (Vec<Loan>, Option<Instant>) {
+    pub(crate) fn room_of(&mut self, node: Pin<&Waiter<E>>) -> (Rest, Option<Instant>) {
         (self.ordinary.take_rest(node), self.ordinary.since(node))
     }
 
@@ -219,7 +219,7 @@ impl<E> Queue<E> {
     }
 
     /// What the oldest waiter of the class wants, and its room for it.
-    pub(crate) fn head_room(&mut self, class: Class) -> Option<(Want, Vec<Loan>, Option<Instant>)> {
+    pub(crate) fn head_room(&mut self, class: Class) -> Option<(Want, Rest, Option<Instant>)> {
         self.line(class).head_room()
     }
 
