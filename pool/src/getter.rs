@@ -72,7 +72,7 @@ impl Progress {
 
 impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
-    pub(crate) fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
+    fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
         let progress = Progress { started: false, left: None, patience, page_by: None };
         Self { core, node: Waiter::new(want, rest), progress }
     }
@@ -86,6 +86,19 @@ impl<'a, B: Backend> Getter<'a, B> {
         patience: Patience,
     ) -> Outcome<B::Error> {
         core.take_at_rest(want).map_or_else(|| Self::new(core, want, rest, patience).run(), Ok)
+    }
+
+    /// As [`get`](Self::get), by a task.
+    pub(crate) async fn get_async(
+        core: &'a Arc<Core<B>>,
+        want: Want,
+        rest: Rest,
+        patience: Patience,
+    ) -> Outcome<B::Error> {
+        match core.take_at_rest(want) {
+            Some(loans) => Ok(loans),
+            None => Self::new(core, want, rest, patience).await,
+        }
     }
 
     fn run(self) -> Outcome<B::Error> {

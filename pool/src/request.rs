@@ -225,7 +225,8 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
         const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
         let want = self.want(1, Location::caller());
         async move {
-            let loans = Getter::new(&self.pool.handle().core, want, Rest::default(), self.patience).await?;
+            let loans =
+                Getter::get_async(&self.pool.handle().core, want, Rest::default(), self.patience).await?;
             Ok(loans.first.ptr)
         }
     }
@@ -401,7 +402,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
                 return Ok(Reservation::empty(shelf));
             };
             let (Several { want, rest }, _) = several?;
-            let loans = Getter::new(&shelf.core, want, rest, patience).await?;
+            let loans = Getter::get_async(&shelf.core, want, rest, patience).await?;
             Reservation::new(shelf, loans).map_err(GetError::Construct)
         }
     }
@@ -421,5 +422,5 @@ async fn lend_async<T, B: Backend>(
     patience: Patience,
 ) -> Result<Loan, GetError<B::Error>> {
     const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
-    constructed(shelf, Getter::new(&shelf.core, want, Rest::default(), patience).await)
+    constructed(shelf, Getter::get_async(&shelf.core, want, Rest::default(), patience).await)
 }
