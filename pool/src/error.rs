@@ -4,9 +4,39 @@ use std::error::Error;
 use std::fmt;
 
 /// What a constructor failed with.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::{ConstructError, GetError, Pool};
+///
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let connect = || Err::<u64, ConstructError>("nobody answers".into());
+/// let pool = Pool::try_builder(1, connect).build(arena)?;
+/// match pool.get() {
+///     Err(GetError::Construct(why)) => assert_eq!(why.to_string(), "nobody answers"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub type ConstructError = Box<dyn Error + Send + Sync>;
 
 /// What a getter waited for when its time was up.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::{Awaited, GetError, Pool};
+/// use std::time::Duration;
+///
+/// # let arena = Arena::new(Region::reserve(4096, Reserve::new())?, 4096)?;
+/// let pool = Pool::builder(2, || [0_u8; 4096]).build(arena)?; // an arena of one page
+/// let item = pool.get()?;
+/// let late = pool.get_timeout(Duration::from_millis(1));
+/// assert!(matches!(late, Err(GetError::TimedOut(Awaited::Page)))); // a second one was owed
+/// # drop(item);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Awaited {

@@ -29,6 +29,22 @@ use crate::carve::Carve;
 use crate::loan::{Loan, Slot};
 
 /// Why a pointer was not taken back. Nothing was changed.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::{PutError, RawPool};
+/// use std::alloc::Layout;
+///
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let pool = RawPool::builder(Layout::new::<[u8; 64]>(), 1).build(arena)?;
+/// let item = pool.get()?;
+/// // SAFETY: nobody uses the item, before or after.
+/// let (first, second) = unsafe { (pool.put(item), pool.put(item)) };
+/// assert_eq!(first, Ok(()));
+/// assert!(matches!(second, Err(PutError::DoublePut(_))));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PutError {

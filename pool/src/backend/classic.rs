@@ -29,6 +29,46 @@ use super::arena::{base_of, shape_of};
 
 /// A classic page allocator: two functions.
 ///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::Claim;
+/// use pool::{Classic, PageAllocator, RawPool};
+/// use std::alloc::{Layout, alloc, dealloc};
+/// use std::convert::Infallible;
+/// use std::ptr::NonNull;
+/// use std::time::Instant;
+///
+/// struct Heap;
+///
+/// // SAFETY: the heap hands out each piece of memory once.
+/// unsafe impl PageAllocator for Heap {
+///     type Error = Infallible;
+///
+///     fn alloc(
+///         &self,
+///         page: Layout,
+///         _: Claim<'_>,
+///         _: Option<Instant>, // it never sleeps
+///     ) -> Result<Option<NonNull<u8>>, Infallible> {
+///         self.try_alloc(page)
+///     }
+///     fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, Infallible> {
+///         // SAFETY: a page is not of size zero.
+///         Ok(NonNull::new(unsafe { alloc(page) }))
+///     }
+///     fn free(&self, base: NonNull<u8>, page: Layout) {
+///         // SAFETY: it was allocated above, with this layout.
+///         unsafe { dealloc(base.as_ptr(), page) };
+///     }
+/// }
+///
+/// let pool = RawPool::builder(Layout::new::<[u8; 64]>(), 1).build(Classic::new(Heap))?;
+/// let item = pool.get()?;
+/// // SAFETY: nobody uses it.
+/// unsafe { pool.put(item) }?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Safety
 /// As for [`Backend`]: the memory of a page is nobody else's until it is freed.
 pub unsafe trait PageAllocator: Send + Sync + 'static {
@@ -90,6 +130,18 @@ pub unsafe trait PageAllocator: Send + Sync + 'static {
 }
 
 /// Makes a back-end of a [`PageAllocator`].
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::{ArenaPages, Classic, Pool};
+///
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let pool = Pool::builder(4, || 0_u64).build(Classic::new(ArenaPages(arena)))?;
+/// *pool.get()? += 1;
+/// assert_eq!(*pool.get()?, 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Classic<A>(A);
 
@@ -166,6 +218,17 @@ unsafe impl<A: PageAllocator> Backend for Classic<A> {
 ///
 /// For code that must sleep on the getter's own thread. Elsewhere use the arena itself
 /// as the back-end: it sleeps nowhere, and every put reaches every waiter.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::{ArenaPages, PageAllocator};
+///
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// assert!(ArenaPages::CLAIMS); // what is freed to a getter asleep in there reaches it
+/// assert_eq!(ArenaPages(arena).granule(), 4096);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ArenaPages(pub Arena);
 

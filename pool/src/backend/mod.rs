@@ -26,6 +26,57 @@ pub use classic::{ArenaPages, Classic, PageAllocator};
 
 /// Where pages come from. Every method is called with no lock of ours held (P8).
 ///
+/// Small adapters compose. This one counts the pages that come and go:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{AllocError, Answer, Arena, Grow, GrowId, Region, Reserve, Span};
+/// use pool::{Backend, Pool};
+/// use std::alloc::Layout;
+/// use std::ptr::NonNull;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+///
+/// struct Counted(Arena, Arc<AtomicI64>);
+///
+/// // SAFETY: pages are the arena's, which promises the same.
+/// unsafe impl Backend for Counted {
+///     type Page = Span;
+///     type Error = AllocError;
+///
+///     fn granule(&self) -> Option<usize> {
+///         Backend::granule(&self.0)
+///     }
+///     fn ask(&self, page: Layout, grow: Grow<Span, AllocError>) -> Answer<Span, AllocError> {
+///         Backend::ask(&self.0, page, grow)
+///     }
+///     fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
+///         self.0.try_page(page)
+///     }
+///     fn forget(&self, id: GrowId) {
+///         Backend::forget(&self.0, id);
+///     }
+///     fn release(&self, page: Span, layout: Layout) {
+///         self.1.fetch_sub(1, Relaxed);
+///         Backend::release(&self.0, page, layout);
+///     }
+///     // Asked once for each page that comes.
+///     fn base(&self, page: &Span) -> NonNull<u8> {
+///         self.1.fetch_add(1, Relaxed);
+///         Backend::base(&self.0, page)
+///     }
+/// }
+///
+/// let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// let held = Arc::new(AtomicI64::new(0));
+/// let pool = Pool::builder(4, || [0_u8; 4096]).build(Counted(arena, held.clone()))?;
+/// drop(pool.get_many(3)?);
+/// assert_eq!(held.load(Relaxed), 3);
+/// pool.drain();
+/// assert_eq!(held.load(Relaxed), 0);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Safety
 /// The memory of a page, as many bytes as were asked for from [`base`](Backend::base) on,
 /// aligned as asked, is valid for reads and writes and nobody else's, from when the page
