@@ -29,7 +29,7 @@
 //!    Wakers of tasks are callers' code, so they are moved under the lock and never cloned,
 //!    woken or dropped there (P8).
 //!
-//! [`line`] has the waiters of one class in order of age and counts who overtakes them;
+//! [`mod@line`] has the waiters of one class in order of age and counts who overtakes them;
 //! [`queue`] has both classes and says whose turn it is.
 //!
 //! # Memory orderings

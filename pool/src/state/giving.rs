@@ -1,0 +1,107 @@
+//! How a page is given up: to whom, and with its objects destroyed before it goes.
+
+use kva::NEVER;
+
+use super::{Arrival, State};
+use crate::backend::Backend;
+use crate::grows::Asleep;
+use crate::pages::{ApartPage, IdlePage};
+use crate::todo::{Dismantle, Heir, Object, Release, Todo};
+
+impl<B: Backend> State<B> {
+    /// A page became wholly free: somebody outside the pool may need it more.
+    pub(super) fn offer(&mut self, page: IdlePage, todo: &mut Todo<'_, B>) {
+        if self.closed || self.ledger.is_over() {
+            return; // it goes anyway
+        }
+        let head = self.queue.oldest();
+        // Option 3: the only way to a getter asleep inside its back-end is a page. Where a
+        // thief could take it, it is for those only whom nothing else reaches.
+        let supply = self.supply();
+        let is_of_use = |asleep: &Asleep| asleep.want.items as usize <= supply.of(asleep.want.class);
+        if B::SLEEPS
+            && let Some(heir) = self.grows.next_heir(B::CLAIMS, is_of_use)
+            && let Some(asleep) = &heir.asleep
+            && (head == NEVER || (B::CLAIMS && asleep.asked_at < head))
+        {
+            heir.release(self.pages.base(page).addr().get());
+            let heir = Heir::Grow(heir.id);
+            self.counts.released_to_heirs += 1;
+            self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());
+            self.give_up(page, heir, todo);
+            return;
+        }
+        // Fair between pools: above low water it goes to who has waited longer than anybody
+        // here, if it is of use there. Where nobody waits here, `shed` sees to it.
+        if head != NEVER && self.may_spare(self.ledger.low()) && self.fixed.clock.oldest() < head {
+            self.give_up(page, Heir::OlderThan(head), todo);
+        }
+    }
+
+    /// A page that was offered to an older request is gone, or has come back.
+    pub(crate) fn offered(&mut self, back: Option<Arrival<B>>) {
+        if let Some((page, base)) = back {
+            self.arrive(page, base);
+        } else {
+            self.counts.yielded += 1;
+            self.ledger.ended();
+        }
+    }
+
+    /// Gives a page up. It leaves at once, unless there are objects in it: those are destroyed
+    /// first, with no lock held.
+    pub(super) fn give_up(&mut self, page: IdlePage, to: Heir, todo: &mut Todo<'_, B>) {
+        let page = self.pages.set_apart(page);
+        self.ledger.leaves();
+        if self.pages.has_objects(&page) {
+            todo.dismantles.push(Dismantle { page, to });
+        } else {
+            self.send_off(page, to, todo);
+        }
+    }
+
+    pub(super) fn send_off(&mut self, page: ApartPage, to: Heir, todo: &mut Todo<'_, B>) {
+        let page = self.pages.remove(page);
+        self.ledger.released();
+        self.counts.released += 1;
+        // What is offered may come back, for which a slot is held.
+        let offered = matches!(to, Heir::OlderThan(_));
+        let to = if offered && !self.ledger.reserve() { Heir::Anybody } else { to };
+        todo.releases.push(Release { page, to });
+    }
+
+    /// Takes more objects out of the first page to dismantle, or sends it off if it has none.
+    pub(crate) fn dismantle(&mut self, todo: &mut Todo<'_, B>) {
+        let Some(Dismantle { page, .. }) = todo.dismantles.first() else { return };
+        while !todo.objects.is_full()
+            && let Some(object) = self.pages.next_object(page)
+        {
+            todo.objects.push(Object(object));
+        }
+        if todo.objects.is_empty() {
+            let Dismantle { page, to } = todo.dismantles.remove(0);
+            self.send_off(page, to, todo);
+            // Its slot is free now, or more is over the limit.
+            todo.more = true;
+        }
+        self.check();
+    }
+
+    /// Whether an idle page may go and leave more than `keep` pages less one, and the reserve.
+    pub(super) fn may_spare(&self, keep: u32) -> bool {
+        self.ledger.staying() > keep && self.pages.free_items() >= self.reserve() + self.fixed.items_per_page
+    }
+
+    /// Gives up the page that has been idle longest, if nobody waits and more than `keep`
+    /// are held.
+    pub(crate) fn give_up_idle(&mut self, keep: u32, todo: &mut Todo<'_, B>) -> bool {
+        if self.is_wanted() || !self.may_spare(keep) || todo.is_full_of_pages() {
+            return false;
+        }
+        let page = self.pages.idle_page();
+        if let Some(page) = page {
+            self.give_up(page, Heir::Anybody, todo);
+        }
+        page.is_some()
+    }
+}

@@ -1,0 +1,192 @@
+//! The law of rest.
+//!
+//! `settle` runs before every unlock and restores, whatever happened (in as many
+//! rounds as it takes, where a batch is full):
+//!
+//! 1. **No item lies idle past a waiter.** Whoever's turn it is (`Queue::next`) and for
+//!    whom there is enough was served, oldest first; or there is just enough for the oldest
+//!    waiter, it has been kicked, and was overtaken fewer than `K` times (P2, P4). What is
+//!    idle beside waiters is the reserve, or gathers for one that wants several.
+//! 2. **Every waiter is covered.** Pending grows bring enough for all who wait, and for the
+//!    reserve; or the ledger allows no more, or somebody who was kicked is on the way to
+//!    begin one. So a grow that was refused is asked again as long as somebody needs it (P2).
+//! 3. **No grow is pending that nobody needs,** but those that their back-end has
+//!    committed to.
+//! 4. **Nothing is held above the limit** that could be given up; nor, while nobody waits
+//!    here, beyond the reserve and above high water, or above low water while somebody
+//!    waits elsewhere for the same back-end.
+//! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
+//! 6. **Nobody waits for what will never be**: more items than the limit allows.
+
+use kva::NEVER;
+use kva::sync::BATCH;
+
+use super::State;
+use super::supply::ANYBODY;
+use crate::backend::Backend;
+use crate::error::GetError;
+use crate::todo::{Heir, Todo};
+use crate::waiter::{Class, Want};
+
+impl<B: Backend> State<B> {
+    /// Restores the law of rest, or as much of it as `todo` has room for.
+    pub(crate) fn settle(&mut self, todo: &mut Todo<'_, B>) {
+        if self.is_at_rest() {
+            self.check();
+            return;
+        }
+        self.withdraw(todo);
+        self.shed(todo);
+        if self.closed {
+            self.dismiss(todo);
+        } else {
+            self.turn_away(todo);
+            self.serve(todo);
+            self.withdraw(todo);
+            self.call_for_grow(todo);
+        }
+        self.check();
+    }
+
+    /// Whether all laws hold since there is nobody and nothing that they speak of.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.is_empty()
+            && self.grows.is_empty()
+            && !self.closed
+            && !self.lowered
+            && !self.ledger.is_over()
+            && self.ledger.staying() <= self.ledger.high()
+            && self.fixed.clock.oldest() == NEVER
+    }
+
+    /// Law 3, and grows above the limit (law 4).
+    pub(super) fn withdraw(&mut self, todo: &mut Todo<'_, B>) {
+        loop {
+            let needed = self.needed_grows();
+            if self.grows.len() <= needed && !self.ledger.is_over() {
+                return;
+            }
+            if todo.forgets.is_full() {
+                todo.more = true;
+                return;
+            }
+            // The youngest first: the oldest have the best place in the back-end's queue.
+            let withdrawn = self
+                .grows
+                .iter()
+                .rev()
+                .filter(|grow| grow.asleep.is_none())
+                .map(|grow| grow.id)
+                .find(|&id| self.fixed.table.withdraw(id));
+            let Some(id) = withdrawn else { return };
+            self.grows.end(id);
+            self.ledger.ended();
+            self.counts.withdrawn += 1;
+            todo.forgets.push(id);
+        }
+    }
+
+    /// Laws 4 and 5: what is idle above the limit, above high water, or after close; and
+    /// above low water, if somebody else waits for the back-end.
+    pub(super) fn shed(&mut self, todo: &mut Todo<'_, B>) {
+        while let Some(page) = self.pages.idle_page() {
+            let keep =
+                if self.fixed.clock.oldest() == NEVER { self.ledger.high() } else { self.ledger.low() };
+            let spare = !self.is_wanted() && self.may_spare(keep);
+            if !(self.closed || self.ledger.is_over() || spare) {
+                return;
+            }
+            if todo.is_full_of_pages() {
+                todo.more = true;
+                return;
+            }
+            self.give_up(page, Heir::Anybody, todo);
+        }
+    }
+
+    /// Law 1.
+    pub(super) fn serve(&mut self, todo: &mut Todo<'_, B>) {
+        while let Some(class) = self.queue.next(self.supply()) {
+            if todo.wakes.is_full() {
+                todo.more = true;
+                return;
+            }
+            let supply = self.supply();
+            let items = self.queue.head_want(class).unwrap_or_default();
+            let newcomer = Want { items: items as u32, class, ..ANYBODY };
+            // The last of what it could have may be left for whoever comes first. Not where
+            // somebody in the other line may have use for it.
+            if items == supply.of(class)
+                && self.queue.is_alone(class)
+                && self.queue.may_take(NEVER, newcomer, supply)
+            {
+                todo.wakes.extend(self.queue.kick_head(class));
+                return;
+            }
+            let (want, rest, since) = self.queue.head_room(class).expect("somebody waits");
+            if let Some(since) = since {
+                self.waits.record(since);
+            }
+            let loans = self.lend(want, rest);
+            todo.wakes.extend(self.queue.finish_head(class, Ok(loans)));
+        }
+    }
+
+    /// Law 6.
+    pub(super) fn turn_away(&mut self, todo: &mut Todo<'_, B>) {
+        if !self.lowered {
+            return;
+        }
+        for class in [Class::Critical, Class::Ordinary] {
+            let most = self.most(class);
+            while !todo.wakes.is_full()
+                && let Some((node, asked)) = self.queue.first_who_wants_more(class, most)
+            {
+                let error = GetError::TooMany { asked, most };
+                self.counts.failures.count(&error);
+                todo.wakes.extend(self.queue.finish(class, node, Err(error)));
+            }
+        }
+        self.lowered = todo.wakes.is_full();
+        todo.more |= self.lowered;
+    }
+
+    /// Law 2.
+    pub(super) fn call_for_grow(&mut self, todo: &mut Todo<'_, B>) {
+        let Some(class) = self.queue.oldest_class() else { return };
+        if self.queue.any_kicked()
+            || !self.is_uncovered(self.demand(None))
+            || !self.ledger.has_room()
+            || !self.grows.has_room()
+        {
+            return;
+        }
+        if todo.wakes.is_full() {
+            todo.more = true;
+            return;
+        }
+        todo.wakes.extend(self.queue.kick_head(class));
+    }
+
+    /// Law 5: nobody waits for a closed pool.
+    pub(super) fn dismiss(&mut self, todo: &mut Todo<'_, B>) {
+        while let Some(class) = self.queue.oldest_class() {
+            if todo.wakes.is_full() {
+                todo.more = true;
+                return;
+            }
+            self.fail_head(class, GetError::Closed, todo);
+        }
+    }
+
+    /// The equations, where they are checked.
+    pub(super) fn check(&self) {
+        if kva::sync::CHECKED {
+            self.ledger.check();
+            self.pages.check(self.ledger.pages());
+            self.queue.check();
+        }
+    }
+}
+
+const _: () = assert!(BATCH >= 2, "a step may owe a wake of its own besides those of settle");
