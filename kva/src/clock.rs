@@ -12,6 +12,35 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub const NEVER: u64 = u64::MAX;
 
 /// Orders waiters by age and knows the age of the oldest unsatisfied request.
+///
+/// Here `sink` is told how requests end; see [`Sink`](crate::Sink):
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{AllocError, GrowId, Refusal, Sink, Span};
+/// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
+/// # impl Sink<Span, AllocError> for Ends {
+/// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::{Arena, GrowTable, NEVER, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let all = arena.try_alloc(Shape::new(8)?)?;
+/// let came = arena.clock().now();
+/// assert!(came < arena.clock().now());
+/// assert_eq!(arena.clock().oldest(), NEVER); // nobody waits
+/// let _later = arena.ask(Shape::new(1)?, GrowTable::new(1).reserve(0, came, sink));
+/// assert_eq!(arena.clock().oldest(), came);
+/// arena.free(all)?;
+/// assert_eq!(arena.clock().oldest(), NEVER); // it was served
+/// # assert_eq!(ends.try_recv()??.len(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Clock {
     ticks: CachePadded<AtomicU64>,

@@ -64,6 +64,35 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, unique_id};
 
 /// Names one reservation of one slot of one table, for ever.
+///
+/// Here `sink` is told how requests end; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{GrowId, Sink};
+/// # type End = Result<u8, kva::Refusal<&'static str>>;
+/// # struct Ends(mpsc::Sender<End>);
+/// # impl Sink<u8, &'static str> for Ends {
+/// #     fn finish(&self, _: GrowId, end: End) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::GrowTable;
+///
+/// let table = GrowTable::new(1);
+/// let old = table.reserve(0, 0, sink.clone());
+/// assert!(table.withdraw(old.id()));
+/// let new = table.reserve(0, 1, sink);
+/// assert_ne!(old.id(), new.id()); // the same slot, another reservation
+/// assert!(!table.withdraw(old.id())); // the old name says nothing of the new request
+/// assert!(!new.is_withdrawn());
+/// # drop(new);
+/// # assert_eq!(ends.try_recv()?, Err(kva::Refusal::Abandoned));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GrowId {
     table: u32,
@@ -107,6 +136,35 @@ struct Slot {
 }
 
 /// The words of all requests that one pool may have pending at once.
+///
+/// Here `sink` is told how requests end; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{GrowId, Sink};
+/// # type End = Result<u8, kva::Refusal<&'static str>>;
+/// # struct Ends(mpsc::Sender<End>);
+/// # impl Sink<u8, &'static str> for Ends {
+/// #     fn finish(&self, _: GrowId, end: End) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::GrowTable;
+///
+/// let table = GrowTable::new(2); // at most two at once
+/// let first = table.reserve(0, 0, sink.clone());
+/// let second = table.reserve(1, 1, sink);
+/// assert!(table.withdraw(first.id())); // the asker was first
+/// assert!(first.commit().is_err());
+/// let second = second.commit().expect("it is pending"); // the back-end was first
+/// assert!(!table.withdraw(second.id()));
+/// # second.deliver(7);
+/// # assert_eq!(ends.try_recv()?, Ok(7));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct GrowTable {
     id: u32,
@@ -185,6 +243,40 @@ impl GrowTable {
 }
 
 /// Names a pending grow, so that what is freed can be freed to it.
+///
+/// What is freed to a claim passes those who have waited longer. Here `ask` queues a request,
+/// whose sink sends who was answered to the channel `ends`:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{AllocError, GrowId, Refusal, Sink, Span};
+/// # struct Ends(mpsc::Sender<GrowId>);
+/// # impl Sink<Span, AllocError> for Ends {
+/// #     fn finish(&self, id: GrowId, _: Result<Span, Refusal<AllocError>>) {
+/// #         let _ = self.0.send(id);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// # use kva::{Answer, Arena, Claim, GrowTable, Heir, Region, Shape};
+/// # let arena = Arena::new(Region::numbers(2), 1)?;
+/// # let one = Shape::new(1)?;
+/// # let (left, right) = (arena.try_alloc(one)?, arena.try_alloc(one)?);
+/// # let table = GrowTable::new(2);
+/// # let ask = |slot| {
+/// #     let grow = table.reserve(slot, arena.clock().now(), sink.clone());
+/// #     let id = grow.id();
+/// #     assert!(matches!(arena.ask(one, grow), Answer::Later));
+/// #     id
+/// # };
+/// let [first, second] = [0, 1].map(ask); // both wait for a quantum
+/// assert_eq!(arena.free_to(Claim::new(&table, second), left)?, Heir::Claimant);
+/// assert_eq!(ends.try_recv()?, second); // past the first
+/// arena.free(right)?;
+/// assert_eq!(ends.try_recv()?, first);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Claim<'a> {
     table: &'a GrowTable,
@@ -234,6 +326,27 @@ impl fmt::Debug for Claim<'_> {
 }
 
 /// Where requests end: the pool that asked.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// use kva::{GrowId, GrowTable, Refusal, Sink};
+///
+/// type End = Result<u8, Refusal<&'static str>>;
+/// struct Ends(mpsc::Sender<(GrowId, End)>);
+/// impl Sink<u8, &'static str> for Ends {
+///     fn finish(&self, id: GrowId, end: End) {
+///         self.0.send((id, end)).expect("the asker listens");
+///     }
+/// }
+///
+/// # let (sender, ends) = mpsc::channel();
+/// let grow = GrowTable::new(1).reserve(0, 0, Arc::new(Ends(sender)));
+/// let id = grow.id();
+/// grow.commit().expect("it is pending").deliver(7); // what the back-end does
+/// assert_eq!(ends.try_recv()?, (id, Ok(7)));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub trait Sink<P, E>: Send + Sync {
     /// The request `id` ended. Called exactly once for each request that a back-end
     /// committed to, with no lock held, on whatever thread found out.
@@ -241,6 +354,32 @@ pub trait Sink<P, E>: Send + Sync {
 }
 
 /// Why a request ended without a page.
+///
+/// Here `sink` sends how requests end to the channel `ends`; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{GrowId, Sink};
+/// # type End = Result<u8, Refusal<&'static str>>;
+/// # struct Ends(mpsc::Sender<End>);
+/// # impl Sink<u8, &'static str> for Ends {
+/// #     fn finish(&self, _: GrowId, end: End) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::{GrowTable, Refusal};
+///
+/// let table = GrowTable::new(1);
+/// let full = table.reserve(0, 0, sink.clone()).commit().expect("it is pending");
+/// full.refuse("full");
+/// assert_eq!(ends.try_recv()?, Err(Refusal::Error("full")));
+/// drop(table.reserve(0, 1, sink)); // a back-end that forgets it
+/// assert_eq!(ends.try_recv()?, Err(Refusal::Abandoned));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal<E> {
@@ -266,12 +405,67 @@ struct Token<P, E> {
 /// One pending request for one page, as its back-end holds it.
 ///
 /// Dropping it undecided refuses the request.
+///
+/// Here `sink` sends how requests end to the channel `ends`; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{GrowId, Sink};
+/// # type End = Result<u8, kva::Refusal<&'static str>>;
+/// # struct Ends(mpsc::Sender<End>);
+/// # impl Sink<u8, &'static str> for Ends {
+/// #     fn finish(&self, _: GrowId, end: End) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::GrowTable;
+///
+/// let table = GrowTable::new(1);
+/// let grow = table.reserve(0, 0, sink.clone());
+/// grow.commit().expect("it is pending").deliver(7); // the back-end had a page
+/// assert_eq!(ends.try_recv()?, Ok(7));
+///
+/// let grow = table.reserve(0, 1, sink);
+/// assert!(table.withdraw(grow.id())); // the asker no longer needs one
+/// assert!(grow.commit().is_err());
+/// assert!(ends.try_recv().is_err(), "nothing came");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping a request refuses it"]
 pub struct Grow<P, E>(Option<Token<P, E>>);
 
 /// A request that a back-end has committed to: it can no longer be withdrawn.
 ///
 /// Dropping it refuses the request.
+///
+/// Here `sink` sends how requests end to the channel `ends`; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{GrowId, Sink};
+/// # type End = Result<u8, kva::Refusal<&'static str>>;
+/// # struct Ends(mpsc::Sender<End>);
+/// # impl Sink<u8, &'static str> for Ends {
+/// #     fn finish(&self, _: GrowId, end: End) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::GrowTable;
+///
+/// let table = GrowTable::new(1);
+/// let committed = table.reserve(0, 0, sink).commit().expect("it is pending");
+/// assert!(!table.withdraw(committed.id()), "too late");
+/// assert!(ends.try_recv().is_err(), "its page may come whenever it comes");
+/// committed.deliver(7);
+/// assert_eq!(ends.try_recv()?, Ok(7));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping a request refuses it"]
 pub struct Committed<P, E>(Option<Token<P, E>>);
 
@@ -422,6 +616,36 @@ impl<P, E> fmt::Debug for Committed<P, E> {
 }
 
 /// What a back-end says to a request.
+///
+/// Here `sink` sends how requests end to the channel `ends`; see [`Sink`]:
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{AllocError, GrowId, Refusal, Sink, Span};
+/// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
+/// # impl Sink<Span, AllocError> for Ends {
+/// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::{Answer, Arena, GrowTable, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let table = GrowTable::new(2);
+/// let all = Shape::new(8)?;
+/// let Answer::Now(committed, Ok(span)) = arena.ask(all, table.reserve(0, 0, sink.clone())) else {
+///     panic!("there is room");
+/// };
+/// committed.deliver(span); // the asker ends it, by its own sink
+/// # assert_eq!(ends.try_recv()?, Ok(span));
+/// assert!(matches!(arena.ask(all, table.reserve(1, 1, sink)), Answer::Later));
+/// arena.free(span)?; // this ends the second
+/// assert_eq!(ends.try_recv()??.len(), 8);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "an answer may carry a page"]
 pub enum Answer<P, E> {

@@ -10,6 +10,24 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use crate::shape::Span;
 
 /// When the memory of a freed span goes back to the kernel.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{Arena, Decommit, Region, Reserve, Shape};
+///
+/// let how = Reserve::new().decommit(Decommit::Discard);
+/// let arena = Arena::new(Region::reserve(1 << 16, how)?, 1 << 16)?;
+/// let span = arena.try_alloc(Shape::new(1)?)?;
+/// let start = arena.ptr(span).expect("this arena has memory");
+/// // SAFETY: the span is held.
+/// unsafe { start.write(7) };
+/// arena.free(span)?;
+/// let again = arena.try_alloc(Shape::new(1)?)?; // the only quantum there is
+/// assert_eq!(arena.ptr(again), Some(start));
+/// // SAFETY: it is held again.
+/// assert_eq!(unsafe { start.read() }, 0);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Decommit {
@@ -24,6 +42,17 @@ pub enum Decommit {
 }
 
 /// How address space is reserved; see [`Region::reserve`].
+///
+/// ```
+/// use kva::{Decommit, Region, Reserve};
+///
+/// let how = Reserve::new().decommit(Decommit::Protect).huge_pages(true);
+/// let region = Region::reserve(4 << 20, how)?;
+/// let base = region.base().expect("reserved regions have addresses");
+/// assert_eq!(base.addr().get() % (2 << 20), 0, "huge pages fit");
+/// assert!(Region::reserve(100, how).is_err(), "no multiple of the page size");
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reserve {
     decommit: Decommit,
@@ -57,6 +86,21 @@ impl Reserve {
 const ALIGN: usize = 2 << 20;
 
 /// What is behind an arena's quanta.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{Arena, Region, Reserve, Shape};
+///
+/// let memory = Region::reserve(1 << 20, Reserve::new())?;
+/// assert!(memory.base().is_some());
+/// assert_eq!(memory.len(), 1 << 20);
+///
+/// let ports = Arena::new(Region::numbers(2), 1)?;
+/// let first = 8080 + ports.try_alloc(Shape::new(1)?)?.start();
+/// let second = 8080 + ports.try_alloc(Shape::new(1)?)?.start();
+/// assert_eq!(first.min(second)..=first.max(second), 8080..=8081);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Region(Kind);
 

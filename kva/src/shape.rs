@@ -18,6 +18,14 @@ pub struct Shape {
 }
 
 /// Why a length and an alignment make no [`Shape`].
+///
+/// ```
+/// use kva::{Shape, ShapeError};
+///
+/// assert_eq!(Shape::new(0), Err(ShapeError::ZeroLength));
+/// assert_eq!(Shape::aligned(4, 3), Err(ShapeError::Alignment(3)));
+/// assert_eq!(ShapeError::Alignment(3).to_string(), "alignment 3 is no power of two");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -83,6 +91,21 @@ impl fmt::Debug for Shape {
 /// [`free`](crate::Arena::free). It remembers its arena and which taking it was,
 /// so a second free, or a free in another arena, is told from a good one even
 /// after its quanta were given out again.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{Arena, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let single = arena.try_alloc(Shape::new(1)?)?;
+/// let four = arena.try_alloc(Shape::aligned(4, 4)?)?;
+/// assert_eq!((four.start() % 4, four.len()), (0, 4));
+/// assert!(!four.range().contains(&single.start()));
+/// let copy = four;
+/// arena.free(copy)?;
+/// assert!(arena.free(four).is_err(), "all copies are one receipt");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use = "a span that is not freed is lost to its arena"]
 pub struct Span {

@@ -3,6 +3,24 @@
 use crate::space::Space;
 
 /// A snapshot of an [`Arena`](crate::Arena).
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # let mut spans = Vec::new();
+/// use kva::{Arena, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// for _ in 0..8 {
+///     spans.push(arena.try_alloc(Shape::new(1)?)?);
+/// }
+/// for span in spans.into_iter().filter(|span| span.start() % 2 == 0) {
+///     arena.free(span)?;
+/// }
+/// let stats = arena.stats();
+/// assert_eq!((stats.free, stats.free_runs, stats.largest[0]), (4, 4, 1));
+/// assert_eq!(stats.fragmentation(), 0.75); // 3 of the 4 are not in the largest run
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArenaStats {

@@ -6,6 +6,15 @@ use crate::shape::{Shape, Span};
 use crate::space::MAX_QUANTA;
 
 /// Why an arena cannot be made.
+///
+/// ```
+/// use kva::{Arena, ArenaError, Region};
+///
+/// let empty = Arena::new(Region::numbers(0), 1).unwrap_err();
+/// assert!(matches!(empty, ArenaError::Size(0)));
+/// let error = Arena::new(Region::numbers(8), 16).unwrap_err();
+/// assert_eq!(error.to_string(), "a quantum of 16 for an arena of numbers: it must be 1");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
@@ -40,6 +49,23 @@ pub enum ArenaError {
 }
 
 /// Why a request got no span.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use std::time::Duration;
+/// use kva::{AllocError, Arena, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let (one, nine) = (Shape::new(1)?, Shape::new(9)?);
+/// assert_eq!(arena.alloc(nine), Err(AllocError::TooLarge { shape: nine, quanta: 8 }));
+/// let all = arena.alloc(Shape::new(8)?)?;
+/// assert_eq!(arena.try_alloc(one), Err(AllocError::Scarce));
+/// assert_eq!(arena.alloc_timeout(one, Duration::from_millis(1)), Err(AllocError::TimedOut));
+/// arena.close();
+/// assert_eq!(arena.alloc(one), Err(AllocError::Closed));
+/// # arena.free(all)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AllocError {
@@ -66,6 +92,22 @@ pub enum AllocError {
 }
 
 /// Why a span was not freed. Nothing was changed.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{Arena, FreeError, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let all = Shape::new(8)?;
+/// let old = arena.try_alloc(all)?;
+/// arena.free(old)?;
+/// let new = arena.try_alloc(all)?; // the same quanta, taken again
+/// assert_eq!(arena.free(old), Err(FreeError::DoubleFree(old)));
+/// let other = Arena::new(Region::numbers(8), 1)?;
+/// assert_eq!(other.free(new), Err(FreeError::ForeignArena(new)));
+/// arena.free(new)?; // the wrong frees changed nothing
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FreeError {
@@ -78,6 +120,23 @@ pub enum FreeError {
 }
 
 /// Why an address names no span; see [`Arena::span_at`](crate::Arena::span_at).
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// use kva::{Arena, Region, Reserve, Shape, SpanAtError};
+///
+/// let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 1 << 16)?;
+/// let span = arena.try_alloc(Shape::new(1)?)?;
+/// let start = arena.ptr(span).expect("this arena has memory");
+/// // SAFETY: all spans here are ours.
+/// let find = |address| unsafe { arena.span_at(address) };
+/// assert_eq!(find(start), Ok(span));
+/// arena.free(span)?;
+/// assert_eq!(find(start), Err(SpanAtError::NotTaken(start.addr().get())));
+/// let other = std::ptr::NonNull::from(&0_u8);
+/// assert_eq!(find(other), Err(SpanAtError::Foreign(other.addr().get())));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpanAtError {

@@ -56,9 +56,67 @@ use crate::stats::ArenaStats;
 use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, Weak, unique_id};
 
 /// A grow token as arenas take it.
+///
+/// Here `sink` sends how requests end to the channel `ends`; see [`Sink`](crate::Sink):
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{AllocError, GrowId, Refusal, Sink, Span};
+/// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
+/// # impl Sink<Span, AllocError> for Ends {
+/// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::{Answer, Arena, GrowTable, Region, Shape, SpanGrow};
+///
+/// let arena = Arena::new(Region::numbers(8), 1)?;
+/// let all = arena.try_alloc(Shape::new(8)?)?;
+///
+/// let table = GrowTable::new(1);
+/// let grow: SpanGrow = table.reserve(0, arena.clock().now(), sink);
+/// assert!(matches!(arena.ask(Shape::new(2)?, grow), Answer::Later)); // it waits
+/// arena.free(all)?; // and is delivered to
+/// let span = ends.try_recv()??; // what its sink was told
+/// assert_eq!(span.len(), 2);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub type SpanGrow = Grow<Span, AllocError>;
 
 /// Who got a span that was freed to a claim.
+///
+/// Here `sink` is told how requests end; see [`Sink`](crate::Sink):
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::sync::{Arc, mpsc};
+/// # use kva::{AllocError, GrowId, Refusal, Sink, Span};
+/// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
+/// # impl Sink<Span, AllocError> for Ends {
+/// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
+/// #         let _ = self.0.send(end);
+/// #     }
+/// # }
+/// # let (sender, ends) = mpsc::channel();
+/// # let sink = Arc::new(Ends(sender));
+/// use kva::{Answer, Arena, Claim, GrowTable, Heir, Region, Shape};
+///
+/// let arena = Arena::new(Region::numbers(2), 1)?;
+/// let one = Shape::new(1)?;
+/// let (first, second) = (arena.try_alloc(one)?, arena.try_alloc(one)?);
+/// let table = GrowTable::new(1);
+/// let grow = table.reserve(0, arena.clock().now(), sink);
+/// let claim = Claim::new(&table, grow.id());
+/// assert_eq!(arena.free_to(claim, first)?, Heir::Claimant); // kept until it comes
+/// let Answer::Now(committed, Ok(span)) = arena.ask(one, grow) else { panic!("it was kept") };
+/// assert_eq!(arena.free_to(claim, second)?, Heir::Gone); // it has its answer
+/// # committed.deliver(span);
+/// # assert_eq!(ends.try_recv()??.start(), first.start());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a claim that is gone means that the span is free for anybody"]
 pub enum Heir {
@@ -69,6 +127,26 @@ pub enum Heir {
 }
 
 /// Gives memory back when an arena is short; see [`Arena::register`].
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use std::{sync::Arc, time::Duration};
+/// # use kva::{Arena, GrowTable, Reclaim, Region, Shape, Span, sync::Mutex};
+/// # let arena = Arena::new(Region::numbers(8), 1)?;
+/// # let all = Shape::new(8)?;
+/// struct Spare(Arena, Mutex<Option<Span>>);
+/// impl Reclaim for Spare {
+///     fn reclaim(&self, _: Shape) {
+///         let Some(span) = self.1.lock().take() else { return }; // and unlock
+///         self.0.free(span).expect("it was held");
+///     }
+/// }
+/// let spare = Arc::new(Spare(arena.clone(), Mutex::new(Some(arena.alloc(all)?))));
+/// let hook = Arc::downgrade(&spare);
+/// arena.register(&GrowTable::new(0), hook); // a table of no requests: it asks for nothing
+/// assert!(arena.alloc_timeout(all, Duration::from_secs(10)).is_ok(), "it was given back");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub trait Reclaim: Send + Sync {
     /// Somebody waits for `shape`. Called with no lock held, on the thread of whoever
     /// waits; it should free what it can spare and return soon.
