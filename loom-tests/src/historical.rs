@@ -8,8 +8,10 @@ use std::ptr::NonNull;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use kva::sync::{Arc, Mutex, block_on_until};
-use kva::{AllocError, Answer, Arena, Claim, Clock, Committed, GrowId, Shape, Span, SpanGrow};
+use kva::sync::{Arc, Mutex, Weak, block_on_until};
+use kva::{
+    AllocError, Answer, Arena, Claim, Clock, Committed, GrowId, GrowTable, Reclaim, Shape, Span, SpanGrow,
+};
 use pool::{Backend, PageAllocator};
 
 use crate::backends::Manual;
@@ -331,4 +333,30 @@ unsafe impl Backend for ReleasesNothing {
         Backend::forget(&self.0, id);
     }
     fn release(&self, _: Span, _: Layout) {}
+}
+
+/// Gives no page to whoever has waited longer elsewhere: two pools that each gather several
+/// pages wait for each other's.
+#[derive(Debug, Clone)]
+pub struct YieldsToNobody(pub Arena);
+
+// SAFETY: pages are spans of an arena.
+unsafe impl Backend for YieldsToNobody {
+    arena_backend!();
+
+    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
+        Backend::ask(&self.0, page, grow)
+    }
+    fn forget(&self, id: GrowId) {
+        Backend::forget(&self.0, id);
+    }
+    fn release(&self, page: Span, layout: Layout) {
+        Backend::release(&self.0, page, layout);
+    }
+    fn clock(&self) -> Arc<Clock> {
+        Backend::clock(&self.0)
+    }
+    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+        Backend::attach(&self.0, table, pool);
+    }
 }

@@ -1,15 +1,18 @@
 //! Two clients of one arena: neither starves the other, and nobody hangs on what the other
 //! holds without need.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use kva::sync::thread::{spawn, yield_now};
 use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, GrowId, GrowTable, Refusal, Sink, Span};
-use loom_tests::historical::{KeepsOwnTime, YieldsToAnybody};
+use loom_tests::historical::{KeepsOwnTime, YieldsToAnybody, YieldsToNobody};
 use loom_tests::run::{known_bad, model};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put, shape};
-use pool::{ArenaPages, Backend, Classic};
+use loom_tests::world::{
+    QUANTUM, Shelves, arena, assert_arena_whole, assert_pool_at_rest, block_on, get, one, pages, put, shape,
+};
+use pool::{ArenaPages, Backend, Classic, Pool};
 
 /// Under loom a deadline passes when loom wants.
 const SOON: Duration = Duration::from_micros(50);
@@ -166,4 +169,47 @@ fn a_page_that_came_for_nobody() {
 #[test]
 fn a_page_that_came_for_nobody_is_kept() {
     known_bad("two_pools/surplus_kept", "a page lies idle beside a request", || surplus(KeepsOwnTime));
+}
+
+/// Each wants both pages and has got one of them: what the younger one gathered is the older
+/// one's.
+fn both_gather<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
+    let mut shelves = Shelves::new();
+    // SAFETY: the pools are dropped below, with nothing out.
+    let arena = unsafe { shelves.arena(2) };
+    let [older, younger] = [1, 2].map(|growing| {
+        let builder = Pool::builder(2, || [0_u8; QUANTUM]).max_growing(growing).bypass(0);
+        builder.build(backend(arena.clone())).unwrap()
+    });
+    let others = [(); 2].map(|()| arena.try_alloc(one()).unwrap());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut both = Box::pin(older.request().reserve_async(2));
+    assert!(both.as_mut().poll(&mut context).is_pending());
+    let mut both_too = Box::pin(younger.request().reserve_async(2));
+    assert!(both_too.as_mut().poll(&mut context).is_pending());
+    let [first, second] = others;
+    arena.free(first).unwrap();
+    let thread = {
+        let arena = arena.clone();
+        spawn(move || arena.free(second).unwrap())
+    };
+    drop(block_on(both).unwrap());
+    thread.join().unwrap();
+    drop(both_too);
+    for pool in [older, younger] {
+        pool.drain();
+        let stats = pool.stats();
+        assert_eq!((stats.pages, stats.growing, stats.out, stats.waiting), (0, 0, 0, 0), "rest: {stats:?}");
+    }
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn what_gathers_in_two_pools() {
+    model("two_pools/gathering", || both_gather(|arena| arena));
+}
+
+#[test]
+fn what_gathers_and_is_yielded_to_nobody() {
+    known_bad("two_pools/yields_to_nobody", "deadlock", || both_gather(YieldsToNobody));
 }

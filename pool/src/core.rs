@@ -1,6 +1,7 @@
 //! The thin shell around [`State`]: one lock, decide under it, act after it.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
@@ -148,7 +149,7 @@ impl<B: Backend> Core<B> {
         destroy: Option<Destroy>,
     ) -> Result<Arc<Self>, ConfigError> {
         limits.check(carve.items)?;
-        let pages = Pages::new(carve, limits.hard);
+        let pages = Pages::new(carve, limits.hard, destroy.is_some());
         let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
         let table = GrowTable::new(limits.growing);
         let fixed = Fixed {
@@ -167,6 +168,7 @@ impl<B: Backend> Core<B> {
             reserve: limits.reserve,
             gathering: 0,
             lowered: false,
+            gives_way: false,
             closed: false,
             fixed,
         };
@@ -253,7 +255,7 @@ impl<B: Backend> Core<B> {
         self.backend.forget(id);
     }
 
-    fn end_grow(&self, id: GrowId, end: End<B>) {
+    pub(crate) fn end_grow(&self, id: GrowId, end: End<B>) {
         self.change(|state, todo| {
             if let Err(error) = state.end_grow(id, end, todo) {
                 state.fail_one(error, todo);
@@ -387,7 +389,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
-    pub(crate) fn give_up_idle(&self, keep: impl Fn(&State<B>) -> u32) -> usize {
+    pub(crate) fn give_up_idle(&self, keep: impl Fn(&mut State<B>) -> u32) -> usize {
         let mut all = 0;
         loop {
             let given = self.change(|state, todo| {
@@ -479,13 +481,22 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
 /// Gives back what is idle above low water when somebody else waits for the back-end.
 impl<B: Backend> Reclaim for Core<B> {
     fn reclaim(&self, _: Shape) {
-        self.give_up_idle(|state| state.ledger.low());
+        self.give_up_idle(|state| {
+            state.gives_way = true;
+            state.ledger.low()
+        });
     }
 }
 
-/// Items that nobody can put any more: said where things are checked.
+/// Items that nobody can put any more keep their page; the objects beside them are destroyed.
+/// That they are lost is said, where things are checked.
 impl<B: Backend> Drop for Core<B> {
     fn drop(&mut self) {
+        let objects = self.lock().pages.take_objects();
+        for object in objects {
+            let destroyed = catch_unwind(AssertUnwindSafe(|| self.destroy(object)));
+            drop(destroyed);
+        }
         if !CHECKED || IS_MODEL || std::thread::panicking() {
             return;
         }

@@ -126,16 +126,22 @@ impl Grows {
         self.pending.iter()
     }
 
+    /// Whether some getter is asleep inside the back-end and had no page released for it.
+    pub(crate) fn any_without_a_page(&self) -> bool {
+        self.asleep > 0
+            && self.pending.iter().any(|pending| pending.asleep.is_some() && pending.released == 0)
+    }
+
     /// The grow that a page should be released for: the oldest whose getter is asleep, could
     /// make use of the page and had none. Without claims that page may have been stolen, so
     /// that all having had one means no more than that it is the turn of those who had fewest.
     pub(crate) fn next_heir(
         &mut self,
-        claims: bool,
+        once: bool,
         is_of_use: impl Fn(&Asleep) -> bool,
     ) -> Option<&mut Pending> {
         let asleep =
             self.pending.iter_mut().filter(|pending| pending.asleep.as_ref().is_some_and(&is_of_use));
-        asleep.min_by_key(|pending| pending.released).filter(|pending| pending.released == 0 || !claims)
+        asleep.min_by_key(|pending| pending.released).filter(|pending| pending.released == 0 || !once)
     }
 }

@@ -2,6 +2,7 @@
 //! first handed out; kept constructed from put to get; reset when it is put; destroyed when
 //! its page goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use kva::sync::Arc;
@@ -101,15 +102,22 @@ impl<T, B: Backend> Shelf<T, B> {
         Ok(held.into_parts())
     }
 
-    /// Puts an object back, reset.
+    /// Puts an object back, reset. If the reset panics, the object is in no state to be used
+    /// again and is destroyed; its panic goes on, unless there is one already.
     pub(crate) fn put(&self, loan: Loan) {
         debug_assert!(loan.constructed);
         if let Some(reset) = &self.life.reset {
-            let broken = Broken { shelf: self, loan };
             let mut object = loan.ptr.cast::<T>();
             // SAFETY: there is an object in a loan that is constructed, which nobody else has.
-            reset(unsafe { object.as_mut() });
-            std::mem::forget(broken);
+            let object = unsafe { object.as_mut() };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reset(object))) {
+                let destroyed = catch_unwind(AssertUnwindSafe(|| self.discard(loan)));
+                drop(destroyed);
+                if !std::thread::panicking() {
+                    resume_unwind(panic);
+                }
+                return;
+            }
         }
         self.core.put_loan(loan);
     }
@@ -144,17 +152,5 @@ impl<T, B: Backend> Shelf<T, B> {
         // SAFETY: the item is ours alone, and there is nothing in it.
         unsafe { ptr.write(object) };
         Loan { constructed: true, ..loan }
-    }
-}
-
-/// An object whose reset panicked: it is in no state to be used again.
-struct Broken<'a, T, B: Backend> {
-    shelf: &'a Shelf<T, B>,
-    loan: Loan,
-}
-
-impl<T, B: Backend> Drop for Broken<'_, T, B> {
-    fn drop(&mut self) {
-        self.shelf.discard(self.loan);
     }
 }

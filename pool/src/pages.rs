@@ -10,12 +10,12 @@
 //!
 //! 1. `out(page) + free(page) == items`, for each page that is held.
 //! 2. Items `fresh..items` of a page were never handed out since it came, and have no
-//!    link; every other free item is in the page's chain. So a page comes and goes in
-//!    constant time.
-//! 3. An item's link is [`OUT`] exactly while the item is out. That of a free one has
-//!    [`CONSTRUCTED`] set if there is an object in it; `constructed` counts those of a page.
+//!    link; every other free item is in one of the page's chains: in `objects` if there is an
+//!    object in it, else in `empty`. So a page comes and goes in constant time.
+//! 3. An item's link is [`OUT`] exactly while the item is out.
 //! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
-//!    neither when none is, or when it was set apart to have its objects destroyed.
+//!    neither when none is, or when it was set apart to have its objects destroyed. Where
+//!    objects are kept, pages with free ones come before those without in both lists.
 //! 5. `free_items` is the sum of `free` over all pages that are not set apart.
 
 use std::panic::Location;
@@ -64,10 +64,9 @@ pub enum PutError {
     DoublePut(usize),
 }
 
-/// Links of items: there is an object in this one; where a chain ends; who is in none.
-const CONSTRUCTED: u32 = 1 << 31;
-const OUT: u32 = CONSTRUCTED - 1;
-const END: u32 = CONSTRUCTED - 2;
+/// Links of items: where a chain ends, and who is in none.
+const OUT: u32 = u32::MAX;
+const END: u32 = u32::MAX - 1;
 
 #[derive(Debug)]
 struct Page<P> {
@@ -76,14 +75,17 @@ struct Page<P> {
     base: NonNull<u8>,
     free: u32,
     fresh: u32,
-    chain: u32,
-    constructed: u32,
+    /// Free items with an object in them, and without: the first of each chain.
+    objects: u32,
+    empty: u32,
 }
 
 /// The pages of one pool.
 #[derive(Debug)]
 pub(crate) struct Pages<P> {
     carve: Carve,
+    /// Whether objects are kept in free items.
+    keeps: bool,
     pages: Vec<Page<P>>,
     /// `items[page * carve.items + index]` is the next item of the chain, or [`OUT`].
     items: Vec<u32>,
@@ -113,9 +115,10 @@ fn hash(base: usize) -> u64 {
 
 impl<P> Pages<P> {
     /// No pages, and room for `capacity`. `None`: there is no memory for the tables.
-    pub(crate) fn new(carve: Carve, capacity: u32) -> Option<Self> {
+    pub(crate) fn new(carve: Carve, capacity: u32, keeps: bool) -> Option<Self> {
         let mut pages = Self {
             carve,
+            keeps,
             pages: Vec::new(),
             items: Vec::new(),
             callers: Vec::new(),
@@ -173,7 +176,7 @@ impl<P> Pages<P> {
     /// Adds a page that starts at `base`, all its items free.
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
-        let page = Page { payload: Some(payload), base, free: items, fresh: 0, chain: END, constructed: 0 };
+        let page = Page { payload: Some(payload), base, free: items, fresh: 0, objects: END, empty: END };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -186,7 +189,7 @@ impl<P> Pages<P> {
             }
             self.pages.len() as u32 - 1
         };
-        self.idle.push_front(&mut self.links, at);
+        self.file(at, true);
         self.free_items += items as usize;
         self.held += 1;
         self.by_base.insert_unique(hash(base.addr().get()), at, |&page| {
@@ -194,43 +197,61 @@ impl<P> Pages<P> {
         });
     }
 
-    /// Takes a free item: of a page that is in use, if there is one, so that idle pages
-    /// stay whole and can be given up; and one that was put before, if there is one.
+    /// Puts a page into `idle` or `partial`.
+    fn file(&mut self, at: u32, idle: bool) {
+        let list = if idle { &mut self.idle } else { &mut self.partial };
+        if self.keeps && self.pages[at as usize].objects == END {
+            list.insert_after(&mut self.links, list.back(), at);
+        } else {
+            list.push_front(&mut self.links, at);
+        }
+    }
+
+    /// Takes a page out of `idle` or `partial`.
+    fn unfile(&mut self, at: u32, idle: bool) {
+        let list = if idle { &mut self.idle } else { &mut self.partial };
+        list.remove(&mut self.links, at);
+    }
+
+    /// Takes a free item: one with an object in it, if there is any; of a page that is in use,
+    /// if there is one, so that idle pages stay whole and can be given up.
     pub(crate) fn take(&mut self, caller: &'static Location<'static>) -> Option<Loan> {
         let items = self.carve.items;
-        let at = self.partial.front().or(self.idle.front())?;
+        let (partial, idle) = (self.partial.front(), self.idle.front());
+        let has_object = |at: &u32| self.pages[*at as usize].objects != END;
+        let with_object = [partial, idle].into_iter().flatten().find(has_object);
+        let at = with_object.filter(|_| self.keeps).or(partial).or(idle)?;
         let page = &mut self.pages[at as usize];
-        let index = if page.chain == END {
-            page.fresh += 1;
-            page.fresh - 1
-        } else {
-            page.chain
+        let was_idle = page.free == items;
+        let constructed = page.objects != END;
+        let index = match (page.objects, page.empty) {
+            (END, END) => page.fresh,
+            (END, empty) => empty,
+            (object, _) => object,
         };
         let number = at as usize * items as usize + index as usize;
-        let link = &mut self.items[number];
-        let mut constructed = false;
-        if page.chain == index {
-            constructed = *link & CONSTRUCTED != 0;
-            page.chain = *link & !CONSTRUCTED;
-            page.constructed -= u32::from(constructed);
-            self.constructed -= usize::from(constructed);
+        let link = std::mem::replace(&mut self.items[number], OUT);
+        if constructed {
+            page.objects = link;
+            self.constructed -= 1;
+        } else if index == page.fresh {
+            page.fresh += 1;
+        } else {
+            page.empty = link;
         }
-        *link = OUT;
         if CHECKED {
             self.callers[number] = Some(caller);
         }
-        let was_idle = page.free == items;
         page.free -= 1;
         self.free_items -= 1;
         let now_full = page.free == 0;
+        let lost_its_objects = self.keeps && constructed && page.objects == END;
         let ptr = self.carve.item_at(page.base, index);
-        if was_idle {
-            self.idle.remove(&mut self.links, at);
-        } else if now_full {
-            self.partial.remove(&mut self.links, at);
-        }
-        if was_idle && !now_full {
-            self.partial.push_front(&mut self.links, at);
+        if was_idle || now_full || lost_its_objects {
+            self.unfile(at, was_idle);
+            if !now_full {
+                self.file(at, false);
+            }
         }
         Some(Loan { slot: Slot { page: at, index }, ptr, constructed })
     }
@@ -278,21 +299,19 @@ impl<P> Pages<P> {
             let address = page.base.addr().get() + slot.index as usize * self.carve.stride;
             return Err(PutError::DoublePut(address));
         }
-        *link = page.chain | if constructed { CONSTRUCTED } else { 0 };
-        page.chain = slot.index;
-        page.constructed += u32::from(constructed);
-        self.constructed += usize::from(constructed);
+        let chain = if constructed { &mut page.objects } else { &mut page.empty };
+        let first_object = constructed && *chain == END;
+        *link = std::mem::replace(chain, slot.index);
         let was_full = page.free == 0;
         page.free += 1;
-        self.free_items += 1;
         let now_idle = page.free == items;
-        if !was_full && now_idle {
-            self.partial.remove(&mut self.links, slot.page);
-        }
-        if now_idle {
-            self.idle.push_front(&mut self.links, slot.page);
-        } else if was_full {
-            self.partial.push_front(&mut self.links, slot.page);
+        self.free_items += 1;
+        self.constructed += usize::from(constructed);
+        if was_full || now_idle || first_object {
+            if !was_full {
+                self.unfile(slot.page, false);
+            }
+            self.file(slot.page, now_idle);
         }
         Ok(())
     }
@@ -325,24 +344,32 @@ impl<P> Pages<P> {
 
     /// Whether there are objects in a page that was set apart.
     pub(crate) fn has_objects(&self, page: &ApartPage) -> bool {
-        self.pages[page.0 as usize].constructed > 0
+        self.pages[page.0 as usize].objects != END
     }
 
     /// Takes the next object out of a page that was set apart, to be destroyed.
     pub(crate) fn next_object(&mut self, page: &ApartPage) -> Option<NonNull<u8>> {
         let at = page.0 as usize;
         let page = &mut self.pages[at];
-        while page.constructed > 0 {
-            let index = page.chain;
-            let link = self.items[at * self.carve.items as usize + index as usize];
-            page.chain = link & !CONSTRUCTED;
-            if link & CONSTRUCTED != 0 {
-                page.constructed -= 1;
-                self.constructed -= 1;
-                return Some(self.carve.item_at(page.base, index));
-            }
+        let index = page.objects;
+        if index == END {
+            return None;
         }
-        None
+        let link = &mut self.items[at * self.carve.items as usize + index as usize];
+        page.objects = std::mem::replace(link, page.empty);
+        page.empty = index;
+        self.constructed -= 1;
+        Some(self.carve.item_at(page.base, index))
+    }
+
+    /// Takes all objects out that are in free items.
+    pub(crate) fn take_objects(&mut self) -> Vec<NonNull<u8>> {
+        let pages = (0..self.pages.len() as u32).filter(|&at| self.pages[at as usize].payload.is_some());
+        let pages: Vec<_> = pages.map(ApartPage).collect();
+        pages
+            .iter()
+            .flat_map(|page| std::iter::from_fn(|| self.next_object(page)).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Takes a page out that was set apart and has no objects any more.
@@ -350,7 +377,7 @@ impl<P> Pages<P> {
     pub(crate) fn remove(&mut self, page: ApartPage) -> P {
         let ApartPage(at) = page;
         let entry = &mut self.pages[at as usize];
-        debug_assert_eq!((entry.free, entry.constructed), (self.carve.items, 0));
+        debug_assert_eq!((entry.free, entry.objects), (self.carve.items, END));
         let payload = entry.payload.take().expect("a page set apart is held");
         let base = entry.base.addr().get();
         let found = self.by_base.find_entry(hash(base), |&page| page == at);
@@ -400,7 +427,7 @@ mod tests {
 
     fn pages(items: u32, capacity: u32) -> Pages<usize> {
         let carve = Carve::new(Layout::from_size_align(24, 8).unwrap(), 64, Some(items)).unwrap();
-        Pages::new(carve, capacity).unwrap()
+        Pages::new(carve, capacity, false).unwrap()
     }
 
     fn address(n: usize) -> NonNull<u8> {
@@ -430,7 +457,7 @@ mod tests {
     fn an_offset_past_four_gigabytes_is_no_item() {
         const GRANULE: usize = 1 << 33;
         let carve = Carve::new(Layout::from_size_align(1, 1).unwrap(), GRANULE, Some(2)).unwrap();
-        let mut pages = Pages::new(carve, 1).unwrap();
+        let mut pages = Pages::new(carve, 1, false).unwrap();
         pages.insert((), address(GRANULE));
         let pointer = GRANULE + (1 << 32);
         assert_eq!(

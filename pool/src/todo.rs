@@ -49,9 +49,12 @@ pub(crate) struct Todo<'a, B: Backend> {
     pub(crate) dismantles: ArrayVec<Dismantle, BATCH>,
     /// Taken out of the first page to dismantle, not destroyed yet.
     pub(crate) objects: ArrayVec<Object, BATCH>,
-    /// The first panic of a destructor.
+    /// The first panic of what was done.
     panic: Option<Box<dyn Any + Send>>,
-    pub(crate) wakes: ArrayVec<Waker, BATCH>,
+    /// Of those who have an outcome.
+    pub(crate) ended: ArrayVec<Waker, BATCH>,
+    /// Of those who are to look.
+    pub(crate) kicked: ArrayVec<Waker, BATCH>,
     pub(crate) releases: ArrayVec<Release<B::Page>, BATCH>,
     pub(crate) forgets: ArrayVec<GrowId, BATCH>,
     /// Wakers and errors that nobody wants, dropped unlocked.
@@ -78,7 +81,8 @@ impl<'a, B: Backend> Todo<'a, B> {
             dismantles: ArrayVec::new(),
             objects: ArrayVec::new(),
             panic: None,
-            wakes: ArrayVec::new(),
+            ended: ArrayVec::new(),
+            kicked: ArrayVec::new(),
             releases: ArrayVec::new(),
             forgets: ArrayVec::new(),
             unused: ArrayVec::new(),
@@ -91,27 +95,42 @@ impl<'a, B: Backend> Todo<'a, B> {
         self.releases.len() + self.dismantles.len() >= BATCH
     }
 
+    /// Whether nobody else can be woken before what is owed was done.
+    pub(crate) fn is_full_of_wakes(&self) -> bool {
+        self.ended.is_full() || self.kicked.is_full()
+    }
+
     /// Does what is owed, and goes round again while there is more to decide.
     ///
-    /// Pages go back before waiters wake, so that one that was told to ask again finds
-    /// what was released.
+    /// Who has an outcome is woken first: nothing that follows matters to them, and a
+    /// destructor may take long. Pages go back before those wake who are to look, so that one
+    /// that asks again finds what was released.
+    ///
+    /// All of it is callers' code. What panics keeps nobody from the rest: the first panic
+    /// goes on when all is done.
     pub(crate) fn act(&mut self) {
+        let core = self.core;
         loop {
-            self.unused.clear();
+            while let Some(waker) = self.ended.pop_at(0) {
+                self.guarded(|| waker.wake());
+            }
+            while let Some(unused) = self.unused.pop() {
+                self.guarded(|| drop(unused));
+            }
             self.dismantle();
             while let Some(Release { page, to }) = self.releases.pop_at(0) {
-                self.core.release(page, to);
+                self.guarded(|| core.release(page, to));
             }
             while let Some(id) = self.forgets.pop_at(0) {
-                self.core.forget(id);
+                self.guarded(|| core.forget(id));
             }
-            while let Some(waker) = self.wakes.pop_at(0) {
-                waker.wake();
+            while let Some(waker) = self.kicked.pop_at(0) {
+                self.guarded(|| waker.wake());
             }
             if !std::mem::take(&mut self.more) {
                 break;
             }
-            self.core.decide_again(self);
+            core.decide_again(self);
         }
         if let Some(panic) = self.panic.take()
             && !std::thread::panicking()
@@ -120,22 +139,25 @@ impl<'a, B: Backend> Todo<'a, B> {
         }
     }
 
-    /// Destroys the objects of pages that are to be given up, a batch at a time. Many may be
-    /// destroyed at once, and two destructors that panic must not end the process: the first
-    /// panic goes on when all is done.
+    fn guarded(&mut self, act: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
+            self.panic.get_or_insert(panic);
+        }
+    }
+
+    /// Destroys the objects of pages that are to be given up, a batch at a time.
     fn dismantle(&mut self) {
         while !self.dismantles.is_empty() {
             while let Some(Object(object)) = self.objects.pop() {
-                let destroyed = catch_unwind(AssertUnwindSafe(|| self.core.destroy(object)));
-                self.panic = self.panic.take().or(destroyed.err());
+                let core = self.core;
+                self.guarded(|| core.destroy(object));
             }
             self.core.dismantle(self);
         }
     }
 }
 
-/// Where something panicked in [`Todo::act`], the rest is still done: a panicking
-/// back-end or waker strands nobody behind it (P5).
+/// Where deciding panicked, what was decided before is still done (P5).
 impl<B: Backend> Drop for Todo<'_, B> {
     fn drop(&mut self) {
         self.act();

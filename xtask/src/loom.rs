@@ -79,6 +79,8 @@ const EXPECTED: &[&str] = &[
     "two_pools/yields_to_anybody",
     "two_pools/surplus",
     "two_pools/surplus_kept",
+    "two_pools/gathering",
+    "two_pools/yields_to_nobody",
     "arena/deadline_against_grant",
     "arena/late_grant_dropped",
     "close/against_delivery",

@@ -15,12 +15,23 @@ impl<B: Backend> State<B> {
             return; // it goes anyway
         }
         let head = self.queue.oldest();
-        // Option 3: the only way to a getter asleep inside its back-end is a page. Where a
-        // thief could take it, it is for those only whom nothing else reaches.
-        let supply = self.supply();
+        if self.give_to_sleeper(page, false, todo) {
+            return;
+        }
+        // Fair between pools: above low water it goes to who has waited longer than anybody
+        // here, if it is of use there. Where nobody waits here, `shed` sees to it.
+        if head != NEVER && self.may_spare(self.ledger.low()) && self.fixed.clock.oldest() < head {
+            self.give_up(page, Heir::OlderThan(head), todo);
+        }
+    }
+
+    /// Option 3: the only way to a getter asleep inside its back-end is a page. Where a thief
+    /// could take it, it is for those only whom nothing else reaches. `once`: not if it had one.
+    fn give_to_sleeper(&mut self, page: IdlePage, once: bool, todo: &mut Todo<'_, B>) -> bool {
+        let (head, supply) = (self.queue.oldest(), self.supply());
         let is_of_use = |asleep: &Asleep| asleep.want.items as usize <= supply.of(asleep.want.class);
         if B::SLEEPS
-            && let Some(heir) = self.grows.next_heir(B::CLAIMS, is_of_use)
+            && let Some(heir) = self.grows.next_heir(B::CLAIMS || once, is_of_use)
             && let Some(asleep) = &heir.asleep
             && (head == NEVER || (B::CLAIMS && asleep.asked_at < head))
         {
@@ -29,13 +40,47 @@ impl<B: Backend> State<B> {
             self.counts.released_to_heirs += 1;
             self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());
             self.give_up(page, heir, todo);
+            return true;
+        }
+        false
+    }
+
+    /// Law 8: a page that became idle by other ways than a put. One for each sleeper.
+    pub(super) fn give_to_sleepers(&mut self, todo: &mut Todo<'_, B>) {
+        while B::SLEEPS
+            && self.grows.any_without_a_page()
+            && let Some(page) = self.pages.idle_page()
+        {
+            if todo.is_full_of_pages() {
+                todo.more = true;
+                return;
+            }
+            if !self.give_to_sleeper(page, true, todo) {
+                return;
+            }
+        }
+    }
+
+    /// Law 7.
+    pub(super) fn give_way(&mut self, todo: &mut Todo<'_, B>) {
+        if !self.gives_way {
             return;
         }
-        // Fair between pools: above low water it goes to who has waited longer than anybody
-        // here, if it is of use there. Where nobody waits here, `shed` sees to it.
-        if head != NEVER && self.may_spare(self.ledger.low()) && self.fixed.clock.oldest() < head {
+        let head = self.queue.oldest();
+        while head != NEVER
+            && self.gathering == 0
+            && !self.ledger.is_over()
+            && self.may_spare(self.ledger.low())
+            && self.fixed.clock.oldest() < head
+            && let Some(page) = self.pages.idle_page()
+        {
+            if todo.is_full_of_pages() {
+                todo.more = true;
+                return;
+            }
             self.give_up(page, Heir::OlderThan(head), todo);
         }
+        self.gives_way = false;
     }
 
     /// A page that was offered to an older request is gone, or has come back.

@@ -44,6 +44,9 @@ pub(crate) struct State<B: Backend> {
     /// Whether the limit came down, or the reserve went up, since it was last looked for those
     /// who want more than that allows.
     pub(crate) lowered: bool,
+    /// Whether a page came, or somebody elsewhere began to wait for one, since it was last seen
+    /// whether what gathers here is due to them.
+    pub(crate) gives_way: bool,
     pub(crate) closed: bool,
     /// What does not change, here so that deciding needs nothing but the state.
     pub(crate) fixed: Fixed,
@@ -280,6 +283,7 @@ impl<B: Backend> State<B> {
         match end {
             Ok((page, base)) => {
                 self.arrive(page, base);
+                self.gives_way = true;
                 Ok(())
             }
             Err(refusal) => {
@@ -324,7 +328,7 @@ impl<B: Backend> State<B> {
 
     fn fail_head(&mut self, class: Class, error: GetError<B::Error>, todo: &mut Todo<'_, B>) {
         self.counts.failures.count(&error);
-        todo.wakes.extend(self.queue.finish_head(class, Err(error)));
+        todo.ended.extend(self.queue.finish_head(class, Err(error)));
     }
 
     /// Takes an item back, with an object in it or without.

@@ -17,6 +17,11 @@
 //!    waits elsewhere for the same back-end.
 //! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
 //! 6. **Nobody waits for what will never be**: more items than the limit allows.
+//! 7. **Nothing gathers past an older request elsewhere.** Pages that gather here for one who
+//!    wants several were offered to whoever has waited longer for the same back-end. So two
+//!    who gather in two pools do not wait for each other.
+//! 8. **No page lies idle beside a getter asleep in the back-end** that could use it and has
+//!    had none, if nobody older waits here (option 3).
 
 use kva::NEVER;
 use kva::sync::BATCH;
@@ -42,6 +47,8 @@ impl<B: Backend> State<B> {
         } else {
             self.turn_away(todo);
             self.serve(todo);
+            self.give_to_sleepers(todo);
+            self.give_way(todo);
             self.withdraw(todo);
             self.call_for_grow(todo);
         }
@@ -54,6 +61,7 @@ impl<B: Backend> State<B> {
             && self.grows.is_empty()
             && !self.closed
             && !self.lowered
+            && !self.gives_way
             && !self.ledger.is_over()
             && self.ledger.staying() <= self.ledger.high()
             && self.fixed.clock.oldest() == NEVER
@@ -107,7 +115,7 @@ impl<B: Backend> State<B> {
     /// Law 1.
     pub(super) fn serve(&mut self, todo: &mut Todo<'_, B>) {
         while let Some(class) = self.queue.next(self.supply()) {
-            if todo.wakes.is_full() {
+            if todo.is_full_of_wakes() {
                 todo.more = true;
                 return;
             }
@@ -120,7 +128,7 @@ impl<B: Backend> State<B> {
                 && self.queue.is_alone(class)
                 && self.queue.may_take(NEVER, newcomer, supply)
             {
-                todo.wakes.extend(self.queue.kick_head(class));
+                todo.kicked.extend(self.queue.kick_head(class));
                 return;
             }
             let (want, rest, since) = self.queue.head_room(class).expect("somebody waits");
@@ -128,7 +136,7 @@ impl<B: Backend> State<B> {
                 self.waits.record(since);
             }
             let loans = self.lend(want, rest);
-            todo.wakes.extend(self.queue.finish_head(class, Ok(loans)));
+            todo.ended.extend(self.queue.finish_head(class, Ok(loans)));
         }
     }
 
@@ -139,15 +147,15 @@ impl<B: Backend> State<B> {
         }
         for class in [Class::Critical, Class::Ordinary] {
             let most = self.most(class);
-            while !todo.wakes.is_full()
+            while !todo.is_full_of_wakes()
                 && let Some((node, asked)) = self.queue.first_who_wants_more(class, most)
             {
                 let error = GetError::TooMany { asked, most };
                 self.counts.failures.count(&error);
-                todo.wakes.extend(self.queue.finish(class, node, Err(error)));
+                todo.ended.extend(self.queue.finish(class, node, Err(error)));
             }
         }
-        self.lowered = todo.wakes.is_full();
+        self.lowered = todo.is_full_of_wakes();
         todo.more |= self.lowered;
     }
 
@@ -161,17 +169,17 @@ impl<B: Backend> State<B> {
         {
             return;
         }
-        if todo.wakes.is_full() {
+        if todo.is_full_of_wakes() {
             todo.more = true;
             return;
         }
-        todo.wakes.extend(self.queue.kick_head(class));
+        todo.kicked.extend(self.queue.kick_head(class));
     }
 
     /// Law 5: nobody waits for a closed pool.
     pub(super) fn dismiss(&mut self, todo: &mut Todo<'_, B>) {
         while let Some(class) = self.queue.oldest_class() {
-            if todo.wakes.is_full() {
+            if todo.is_full_of_wakes() {
                 todo.more = true;
                 return;
             }

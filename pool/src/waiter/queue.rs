@@ -7,9 +7,9 @@
 //!
 //! - What an ordinary waiter could have goes by age, whatever the class.
 //! - An ordinary waiter is not overtaken by a critical one that takes no more than the
-//!   reserve has: it could not have had that. When items come back they fill the reserve
-//!   first, so critical getters without end may keep ordinary ones waiting; that is what
-//!   a reserve is for.
+//!   reserve has, if it could not have had that, or still has enough. When items come back
+//!   they fill the reserve first, so critical getters without end may keep ordinary ones
+//!   waiting; that is what a reserve is for.
 //! - Nobody overtakes within a class but by the bound on bypass (P4).
 //!
 //! A waiter for several items has one place in its line. Items gather until there are
@@ -152,15 +152,28 @@ impl<E> Queue<E> {
         let items = want.items as usize;
         items <= supply.of(want.class)
             && self.critical.may_pass(asked_at, supply.bypass)
-            && (takes_from_reserve(want, supply) || self.ordinary.may_pass(asked_at, supply.bypass))
+            && (!self.costs_ordinary(want, supply) || self.ordinary.may_pass(asked_at, supply.bypass))
     }
 
     /// Notes that somebody who came at `asked_at` took what it wants.
     pub(crate) fn note_take(&mut self, asked_at: u64, want: Want, supply: Supply) {
         self.critical.note_pass(asked_at);
-        if !takes_from_reserve(want, supply) {
+        if self.costs_ordinary(want, supply) {
             self.ordinary.note_pass(asked_at);
         }
+    }
+
+    /// Whether the oldest ordinary waiter is worse off if this is taken: not if it is the
+    /// reserve's, which it could not have, or if there is enough for both.
+    fn costs_ordinary(&self, want: Want, supply: Supply) -> bool {
+        let items = want.items as usize;
+        if want.class == Class::Ordinary || items > supply.reserve {
+            return true;
+        }
+        let left = Supply { free: supply.free.saturating_sub(items), ..supply };
+        let could_have =
+            |supply: Supply| self.ordinary.head().is_some_and(|(_, want)| want <= supply.of(Class::Ordinary));
+        could_have(supply) && !could_have(left)
     }
 
     /// The most that any waiter was overtaken.
@@ -259,9 +272,4 @@ impl<E> Queue<E> {
         self.critical.each(&mut f);
         self.ordinary.each(&mut f);
     }
-}
-
-/// Whether what is taken is the reserve's, which no ordinary waiter could have.
-fn takes_from_reserve(want: Want, supply: Supply) -> bool {
-    want.class == Class::Critical && want.items as usize <= supply.reserve
 }

@@ -1,0 +1,309 @@
+//! Corners that were wrong once: each test failed before what it is about was mended.
+
+#![cfg(not(loom))]
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kva::sync::Mutex;
+use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use kva::{Arena, Claim, Region, Reserve};
+use pool::{Backend, Builder, Classic, GetError, Item, PageAllocator, Pool, RawPool};
+
+const QUANTUM: usize = 4096;
+
+fn arena(quanta: usize) -> Arena {
+    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
+}
+
+fn blocks(hard_limit: u32) -> Builder<Layout> {
+    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
+}
+
+fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
+    // SAFETY: nobody uses items here.
+    unsafe { pool.put(item) }.unwrap();
+}
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn until(mut what: impl FnMut() -> bool) {
+    while !what() {
+        thread::yield_now();
+    }
+}
+
+type Block = [u8; QUANTUM];
+
+fn objects(hard_limit: u32) -> Builder<pool::Objects<Block>> {
+    Pool::builder(hard_limit, || [0; QUANTUM])
+}
+
+/// Two pools gather two pages each from an arena of two: what gathers in one goes to the older
+/// request of the other.
+#[test]
+fn two_reservations_at_one_arena_do_not_wait_for_each_other() {
+    let arena = arena(2);
+    let others = blocks(2).build(arena.clone()).unwrap();
+    let [one, two] = [1, 2].map(|growing| objects(2).max_growing(growing).build(arena.clone()).unwrap());
+    let taken = others.get_many(2).unwrap();
+    let mut older = Box::pin(two.request().reserve_async(2));
+    assert!(poll(older.as_mut()).is_pending());
+    let mut younger = Box::pin(one.request().reserve_async(2));
+    assert!(poll(younger.as_mut()).is_pending());
+    for item in taken {
+        put(&others, item);
+    }
+    let mut served = None;
+    for _ in 0..10 {
+        assert!(poll(younger.as_mut()).is_pending(), "it came later");
+        if let Poll::Ready(both) = poll(older.as_mut()) {
+            served = Some(both.unwrap());
+            break;
+        }
+    }
+    assert!(served.is_some(), "nobody holds anything, and both wait: {one:?} {two:?} {others:?}");
+    drop(served);
+    two.drain();
+    until(|| poll(younger.as_mut()).is_ready());
+}
+
+#[test]
+fn an_ordinary_waiter_is_overtaken_by_critical_ones_within_the_bound() {
+    let pool = blocks(2).bypass(1).critical_reserve(1).build(arena(2)).unwrap();
+    let [one, other] = [(); 2].map(|()| pool.request().critical().get().unwrap());
+    let mut ordinary = Box::pin(pool.get_async());
+    assert!(poll(ordinary.as_mut()).is_pending());
+    put(&pool, one);
+    put(&pool, other);
+    // It was told to look; meanwhile critical ones take what it could have.
+    for _ in 0..2 {
+        let item = pool.request().critical().try_get().unwrap();
+        put(&pool, item);
+    }
+    let Poll::Ready(Ok(item)) = poll(ordinary.as_mut()) else { panic!("overtaken once too often") };
+    assert_eq!(pool.stats().most_overtaken, 1);
+    put(&pool, item);
+}
+
+/// A heap that is scarce, and sleeps. It knows no claims.
+struct Heap(Arc<(Mutex<usize>, AtomicUsize)>);
+
+// SAFETY: the heap hands out each piece of memory once.
+unsafe impl PageAllocator for Heap {
+    type Error = ();
+
+    fn alloc(&self, page: Layout, _: Claim<'_>, _: Option<Instant>) -> Result<Option<NonNull<u8>>, ()> {
+        self.0.1.fetch_add(1, SeqCst);
+        let base = loop {
+            if let Some(base) = self.try_alloc(page)? {
+                break base;
+            }
+            thread::yield_now();
+        };
+        self.0.1.fetch_sub(1, SeqCst);
+        Ok(Some(base))
+    }
+    fn try_alloc(&self, page: Layout) -> Result<Option<NonNull<u8>>, ()> {
+        let mut left = self.0.0.lock();
+        if *left == 0 {
+            return Ok(None);
+        }
+        *left -= 1;
+        // SAFETY: a page is not of size zero.
+        Ok(NonNull::new(unsafe { alloc(page) }))
+    }
+    fn free(&self, base: NonNull<u8>, page: Layout) {
+        // SAFETY: it was allocated above, with this layout.
+        unsafe { dealloc(base.as_ptr(), page) };
+        *self.0.0.lock() += 1;
+    }
+}
+
+/// What was put is for one that wants two, and is older or not; when that one gives up it is
+/// the sleeper's.
+#[test]
+fn a_getter_asleep_in_the_back_end_has_what_another_leaves() {
+    let heap = Arc::new((Mutex::new(1), AtomicUsize::new(0)));
+    let pool = blocks(2).build(Classic::new(Heap(heap.clone()))).unwrap();
+    let item = pool.get().unwrap();
+    thread::scope(|scope| {
+        let asleep = scope.spawn(|| put(&pool, pool.get().unwrap()));
+        until(|| heap.1.load(SeqCst) == 1);
+        let several = scope.spawn(|| pool.request().timeout(Duration::from_millis(50)).get_many(2).map(drop));
+        until(|| pool.stats().waiting == 2);
+        put(&pool, item);
+        assert!(matches!(several.join().unwrap(), Err(GetError::TimedOut(_))));
+        asleep.join().unwrap();
+    });
+}
+
+#[test]
+fn a_getter_asleep_in_the_back_end_has_what_a_lowered_reserve_leaves() {
+    let heap = Arc::new((Mutex::new(1), AtomicUsize::new(0)));
+    let pool = blocks(2).critical_reserve(1).build(Classic::new(Heap(heap.clone()))).unwrap();
+    thread::scope(|scope| {
+        let asleep = scope.spawn(|| put(&pool, pool.get().unwrap()));
+        until(|| pool.stats().idle == 1 && heap.1.load(SeqCst) == 1);
+        pool.set_critical_reserve(0).unwrap();
+        asleep.join().unwrap();
+    });
+}
+
+/// The object is destroyed, its place goes back, and the process lives.
+#[test]
+fn a_reset_that_panics_while_another_panic_unwinds() {
+    let pool = Pool::builder(2, || [0_u8; QUANTUM]).reset(|_| panic!("reset")).build(arena(2)).unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _both = pool.get_many(2).unwrap();
+        panic!("with both in hand");
+    }));
+    let message = unwound.unwrap_err().downcast_ref::<&str>().copied();
+    assert_eq!(message, Some("with both in hand"));
+    assert_eq!((pool.stats().out, pool.stats().live, pool.stats().idle), (0, 0, 2));
+}
+
+struct Bad;
+
+impl Wake for Bad {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker panics");
+    }
+}
+
+#[test]
+fn two_wakers_that_panic_at_once() {
+    let pool = blocks(1).build(arena(1)).unwrap();
+    let item = pool.get().unwrap();
+    let waker = Waker::from(Arc::new(Bad));
+    let mut both = [(); 2].map(|()| Box::pin(pool.get_async()));
+    for future in &mut both {
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| pool.close())).is_err());
+    for future in &mut both {
+        assert!(matches!(poll(future.as_mut()), Poll::Ready(Err(GetError::Closed))));
+    }
+    put(&pool, item);
+}
+
+/// The second clone panics: by then the page is in hand.
+#[test]
+fn a_waker_that_cannot_be_cloned_loses_no_page() {
+    static CLONES: AtomicUsize = AtomicUsize::new(0);
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            assert_ne!(CLONES.fetch_add(1, SeqCst), 1, "it cannot be cloned");
+            RawWaker::new(data, &TABLE)
+        },
+        |_| {},
+        |_| {},
+        |_| {},
+    );
+    let arena = arena(1);
+    let pool = blocks(1).build(arena.clone()).unwrap();
+    // SAFETY: the functions of the table do nothing with the pointer.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+    let mut future = Box::pin(pool.get_async());
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()));
+    assert!(polled.is_err());
+    drop(future);
+    let stats = pool.stats();
+    assert_eq!((stats.growing, stats.pages, stats.out, stats.waiting), (0, 1, 0, 0));
+    pool.drain();
+    assert_eq!(arena.stats().free, 1);
+}
+
+#[test]
+fn what_is_constructed_is_got_before_an_empty_place() {
+    for items_per_page in [1, 3, 8] {
+        let down = Arc::new(AtomicBool::new(false));
+        let construct = {
+            let down = down.clone();
+            move || if down.load(SeqCst) { Err("the server is down") } else { Ok(7_u64) }
+        };
+        let builder = Pool::try_builder(8, construct).items_per_page(items_per_page);
+        let pool = builder.build(arena(8)).unwrap();
+        let mut three = pool.get_many(3).unwrap();
+        let broken = three.pop().unwrap();
+        drop(three);
+        down.store(true, SeqCst);
+        Item::discard(broken);
+        let both = pool.get_many(2).expect("two good ones are idle");
+        assert!(matches!(pool.get(), Err(GetError::Construct(_))), "there is no third");
+        drop(both);
+        assert_eq!(pool.stats().live, 2);
+    }
+}
+
+struct Counted(Arc<AtomicUsize>, #[allow(dead_code, reason = "it has a size")] u64);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn objects_beside_one_that_was_forgotten_are_destroyed_with_the_pool() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counts = ended.clone();
+    let pool =
+        Pool::builder(1, move || Counted(counts.clone(), 0)).items_per_page(8).build(arena(1)).unwrap();
+    let mut all = pool.get_many(8).unwrap();
+    std::mem::forget(all.pop());
+    drop(all);
+    drop(pool);
+    assert_eq!(ended.load(SeqCst), 7);
+}
+
+/// A page with objects goes to the arena, and its slot to the next, when they are destroyed
+/// and not before. Whoever waits and is told the end does not wait for that.
+#[test]
+fn a_page_goes_when_its_objects_are_destroyed() {
+    struct Slow {
+        begins: mpsc::Sender<()>,
+        goes_on: Arc<AtomicBool>,
+        _rest: [u8; QUANTUM - 24],
+    }
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.begins.send(()).unwrap();
+            until(|| self.goes_on.load(SeqCst));
+        }
+    }
+    let arena = arena(2);
+    let (begins, begun) = mpsc::channel();
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let makes = (Mutex::new(begins), goes_on.clone());
+    let construct =
+        move || Slow { begins: makes.0.lock().clone(), goes_on: makes.1.clone(), _rest: [0; QUANTUM - 24] };
+    let pool = Pool::builder(2, construct).build(arena.clone()).unwrap();
+    let mut both = pool.get_many(2).unwrap();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| pool.get_many(2).map(drop));
+        until(|| pool.stats().waiting == 1);
+        drop(both.pop());
+        let closes = scope.spawn(|| pool.close());
+        begun.recv().unwrap();
+        // Now in the destructor.
+        assert!(matches!(waits.join().unwrap(), Err(GetError::Closed)), "told at once");
+        assert_eq!(arena.stats().free, 0, "the object is still in its page");
+        assert_eq!(pool.stats().pages, 2, "which the pool still holds");
+        goes_on.store(true, SeqCst);
+        closes.join().unwrap();
+        assert_eq!((arena.stats().free, pool.stats().pages), (1, 1));
+    });
+    drop(both);
+    assert_eq!(arena.stats().free, 2);
+}
