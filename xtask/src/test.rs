@@ -42,7 +42,16 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
     // with everything or alone.
     steps.run("tests", || cargo::run(cargo().args(["test", "--workspace", "--tests", "--examples"])))?;
     steps.run("tests, features", || {
-        cargo::run(cargo().args(["test", "-p", "pool", "--all-features", "--test", "stats", "--test", "events"]))
+        cargo::run(cargo().args([
+            "test",
+            "-p",
+            "pool",
+            "--all-features",
+            "--test",
+            "stats",
+            "--test",
+            "events",
+        ]))
     })?;
     steps
         .run("doc tests", || cargo::run(cargo().args(["test", "--workspace", "--all-features", "--doc"])))?;
