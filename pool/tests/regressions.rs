@@ -54,7 +54,7 @@ fn objects(hard_limit: u32) -> Builder<pool::Objects<Block>> {
 fn two_reservations_at_one_arena_do_not_wait_for_each_other() {
     let arena = arena(2);
     let others = blocks(2).build(arena.clone()).unwrap();
-    let [one, two] = [1, 2].map(|growing| objects(2).max_growing(growing).build(arena.clone()).unwrap());
+    let [one, two] = [2, 1].map(|growing| objects(2).max_growing(growing).build(arena.clone()).unwrap());
     let taken = others.get_many(2).unwrap();
     let mut older = Box::pin(two.request().reserve_async(2));
     assert!(poll(older.as_mut()).is_pending());
