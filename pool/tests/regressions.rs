@@ -95,6 +95,49 @@ fn an_ordinary_waiter_is_overtaken_by_critical_ones_within_the_bound() {
     put(&pool, item);
 }
 
+/// The last item may be left for whoever comes first, while the oldest waiter is told to look.
+/// What is more than that is handed over, though it has not looked.
+#[test]
+fn a_waiter_that_was_told_and_has_not_looked_is_handed_the_next_item() {
+    let pool = blocks(2).build(arena(2)).unwrap();
+    let both = pool.get_many(2).unwrap();
+    let mut future = Box::pin(pool.get_async());
+    assert!(poll(future.as_mut()).is_pending());
+    put(&pool, both[0]);
+    assert_eq!((pool.stats().idle, pool.stats().waiting), (1, 1), "told");
+    put(&pool, both[1]);
+    assert_eq!((pool.stats().idle, pool.stats().waiting), (1, 0), "served");
+    let Poll::Ready(Ok(item)) = poll(future.as_mut()) else { panic!("it was served") };
+    put(&pool, item);
+}
+
+/// Nothing is left idle for whoever comes first, where a critical one waits too.
+#[test]
+fn an_ordinary_waiter_before_a_critical_one_is_handed_its_item() {
+    let pool = blocks(3).critical_reserve(1).build(arena(3)).unwrap();
+    let all = pool.request().critical().get_many(3).unwrap();
+    let mut ordinary = Box::pin(pool.get_async());
+    assert!(poll(ordinary.as_mut()).is_pending());
+    let stats = thread::scope(|scope| {
+        // More than the reserve: in line by age.
+        let critical = scope.spawn(|| {
+            let both = pool.request().critical().get_many(2).map(drop);
+            assert!(matches!(both, Err(GetError::Closed)));
+        });
+        until(|| pool.stats().waiting == 2);
+        put(&pool, all[0]);
+        put(&pool, all[1]);
+        let stats = pool.stats();
+        pool.close();
+        critical.join().unwrap();
+        stats
+    });
+    assert_eq!((stats.idle, stats.waiting), (1, 1), "the ordinary one was served");
+    put(&pool, all[2]);
+    let Poll::Ready(Ok(item)) = poll(ordinary.as_mut()) else { panic!("it was served") };
+    put(&pool, item);
+}
+
 /// A heap that is scarce, and sleeps. It knows no claims.
 struct Heap(Arc<(Mutex<usize>, AtomicUsize)>);
 
