@@ -10,31 +10,15 @@ use std::time::{Duration, Instant};
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex, Weak};
-use kva::{AllocError, Arena, Claim, Clock, GrowId, GrowTable, Reclaim, Region, Reserve, Shape, Span};
+use kva::{AllocError, Arena, Claim, Clock, GrowId, GrowTable, Reclaim, Shape, Span};
 use pool::{
-    ArenaPages, Awaited, Backend, Builder, Classic, GetError, PageAllocator, PutError, RawPool, Request,
-    TryGetError,
+    ArenaPages, Awaited, Backend, Builder, Classic, GetError, PageAllocator, RawPool, Request, TryGetError,
 };
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(, $why:literal)?) => {
-        match $value {
-            $pattern => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
+use support::{QUANTUM, arena, assert_whole, blocks, put, visit};
 
 fn classic(builder: Builder<Layout>, arena: &Arena) -> RawPool<Classic<ArenaPages>> {
     builder.build(Classic::new(ArenaPages(arena.clone()))).unwrap()
@@ -42,18 +26,6 @@ fn classic(builder: Builder<Layout>, arena: &Arena) -> RawPool<Classic<ArenaPage
 
 fn one() -> Shape {
     Shape::new(1).unwrap()
-}
-
-fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }
-}
-
-/// Gets, puts at once, and says which item it was.
-fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::Error>> {
-    let item = pool.get()?;
-    put(pool, item).unwrap();
-    Ok(item.addr().get())
 }
 
 /// Returns once `waiting` getters wait, and `asleep` of them inside the back-end.
@@ -72,11 +44,6 @@ fn until_asleep(arena: &Arena, waiting: usize) {
     while arena.stats().waiting != waiting {
         thread::yield_now();
     }
-}
-
-fn assert_whole(arena: &Arena) {
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
 }
 
 /// Lets a failed test end, instead of joining those who wait for ever.

@@ -10,60 +10,15 @@ use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, CHECKED, Mutex};
-use kva::{AllocError, Answer, Arena, Clock, Committed, GrowId, Region, Reserve, Shape, Span, SpanGrow};
+use kva::{AllocError, Answer, Arena, Clock, Committed, GrowId, Region, Shape, Span, SpanGrow};
 use pool::{Awaited, Backend, Builder, ConfigError, GetError, PutError, RawPool, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(, $why:literal)?) => {
-        match $value {
-            $pattern => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-/// Pages of one item, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
-
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
-
-fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }
-}
-
-/// Returns once `waiting` getters wait in the pool.
-fn until_waiting<B: Backend>(pool: &RawPool<B>, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Returns once `waiting` requests wait in the arena.
-fn until_asked(arena: &Arena, waiting: usize) {
-    while arena.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Gets, puts at once, and says which item it was.
-fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::Error>> {
-    let item = pool.get()?;
-    put(pool, item).unwrap();
-    Ok(item.addr().get())
-}
+use support::{
+    CloseOnPanic, QUANTUM, arena, assert_whole, blocks, put, take, until_asked, until_waiting, visit,
+};
 
 /// P6: nothing is out, and after a drain nothing is held or asked for.
 fn assert_rests(pool: &RawPool<impl Backend>, arena: &Arena) {
@@ -74,22 +29,6 @@ fn assert_rests(pool: &RawPool<impl Backend>, arena: &Arena) {
     assert_eq!(stats.gets, stats.puts);
     if stats.low_water == 0 {
         assert_whole(arena);
-    }
-}
-
-fn assert_whole(arena: &Arena) {
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a, B: Backend>(&'a RawPool<B>);
-
-impl<B: Backend> Drop for CloseOnPanic<'_, B> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
     }
 }
 

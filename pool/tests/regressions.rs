@@ -4,7 +4,6 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -12,40 +11,24 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kva::Claim;
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use kva::{Arena, Claim, Region, Reserve};
-use pool::{Backend, Builder, Classic, GetError, Item, PageAllocator, Pool, RawPool};
+use pool::{Backend, Classic, GetError, Item, PageAllocator, Pool, RawPool};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
+use support::{QUANTUM, arena, blocks, objects, poll_once};
 
 fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
-    // SAFETY: nobody uses items here.
-    unsafe { pool.put(item) }.unwrap();
-}
-
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+    support::put(pool, item).unwrap();
 }
 
 fn until(mut what: impl FnMut() -> bool) {
     while !what() {
         thread::yield_now();
     }
-}
-
-type Block = [u8; QUANTUM];
-
-fn objects(hard_limit: u32) -> Builder<pool::Objects<Block>> {
-    Pool::builder(hard_limit, || [0; QUANTUM])
 }
 
 /// Two pools gather two pages each from an arena of two: what gathers in one goes to the older
@@ -57,16 +40,16 @@ fn two_reservations_at_one_arena_do_not_wait_for_each_other() {
     let [one, two] = [2, 1].map(|growing| objects(2).max_growing(growing).build(arena.clone()).unwrap());
     let taken = others.get_many(2).unwrap();
     let mut older = Box::pin(two.request().reserve_async(2));
-    assert!(poll(older.as_mut()).is_pending());
+    assert!(poll_once(older.as_mut()).is_pending());
     let mut younger = Box::pin(one.request().reserve_async(2));
-    assert!(poll(younger.as_mut()).is_pending());
+    assert!(poll_once(younger.as_mut()).is_pending());
     for item in taken {
         put(&others, item);
     }
     let mut served = None;
     for _ in 0..10 {
-        assert!(poll(younger.as_mut()).is_pending(), "it came later");
-        if let Poll::Ready(both) = poll(older.as_mut()) {
+        assert!(poll_once(younger.as_mut()).is_pending(), "it came later");
+        if let Poll::Ready(both) = poll_once(older.as_mut()) {
             served = Some(both.unwrap());
             break;
         }
@@ -74,7 +57,7 @@ fn two_reservations_at_one_arena_do_not_wait_for_each_other() {
     assert!(served.is_some(), "nobody holds anything, and both wait: {one:?} {two:?} {others:?}");
     drop(served);
     two.drain();
-    until(|| poll(younger.as_mut()).is_ready());
+    until(|| poll_once(younger.as_mut()).is_ready());
 }
 
 #[test]
@@ -82,7 +65,7 @@ fn an_ordinary_waiter_is_overtaken_by_critical_ones_within_the_bound() {
     let pool = blocks(2).bypass(1).critical_reserve(1).build(arena(2)).unwrap();
     let [one, other] = [(); 2].map(|()| pool.request().critical().get().unwrap());
     let mut ordinary = Box::pin(pool.get_async());
-    assert!(poll(ordinary.as_mut()).is_pending());
+    assert!(poll_once(ordinary.as_mut()).is_pending());
     put(&pool, one);
     put(&pool, other);
     // It was told to look; meanwhile critical ones take what it could have.
@@ -90,7 +73,7 @@ fn an_ordinary_waiter_is_overtaken_by_critical_ones_within_the_bound() {
         let item = pool.request().critical().try_get().unwrap();
         put(&pool, item);
     }
-    let Poll::Ready(Ok(item)) = poll(ordinary.as_mut()) else { panic!("overtaken once too often") };
+    let Poll::Ready(Ok(item)) = poll_once(ordinary.as_mut()) else { panic!("overtaken once too often") };
     assert_eq!(pool.stats().most_overtaken, 1);
     put(&pool, item);
 }
@@ -102,12 +85,12 @@ fn a_waiter_that_was_told_and_has_not_looked_is_handed_the_next_item() {
     let pool = blocks(2).build(arena(2)).unwrap();
     let both = pool.get_many(2).unwrap();
     let mut future = Box::pin(pool.get_async());
-    assert!(poll(future.as_mut()).is_pending());
+    assert!(poll_once(future.as_mut()).is_pending());
     put(&pool, both[0]);
     assert_eq!((pool.stats().idle, pool.stats().waiting), (1, 1), "told");
     put(&pool, both[1]);
     assert_eq!((pool.stats().idle, pool.stats().waiting), (1, 0), "served");
-    let Poll::Ready(Ok(item)) = poll(future.as_mut()) else { panic!("it was served") };
+    let Poll::Ready(Ok(item)) = poll_once(future.as_mut()) else { panic!("it was served") };
     put(&pool, item);
 }
 
@@ -117,7 +100,7 @@ fn an_ordinary_waiter_before_a_critical_one_is_handed_its_item() {
     let pool = blocks(3).critical_reserve(1).build(arena(3)).unwrap();
     let all = pool.request().critical().get_many(3).unwrap();
     let mut ordinary = Box::pin(pool.get_async());
-    assert!(poll(ordinary.as_mut()).is_pending());
+    assert!(poll_once(ordinary.as_mut()).is_pending());
     let stats = thread::scope(|scope| {
         // More than the reserve: in line by age.
         let critical = scope.spawn(|| {
@@ -134,7 +117,7 @@ fn an_ordinary_waiter_before_a_critical_one_is_handed_its_item() {
     });
     assert_eq!((stats.idle, stats.waiting), (1, 1), "the ordinary one was served");
     put(&pool, all[2]);
-    let Poll::Ready(Ok(item)) = poll(ordinary.as_mut()) else { panic!("it was served") };
+    let Poll::Ready(Ok(item)) = poll_once(ordinary.as_mut()) else { panic!("it was served") };
     put(&pool, item);
 }
 
@@ -234,7 +217,7 @@ fn two_wakers_that_panic_at_once() {
     }
     assert!(catch_unwind(AssertUnwindSafe(|| pool.close())).is_err());
     for future in &mut both {
-        assert!(matches!(poll(future.as_mut()), Poll::Ready(Err(GetError::Closed))));
+        assert!(matches!(poll_once(future.as_mut()), Poll::Ready(Err(GetError::Closed))));
     }
     put(&pool, item);
 }

@@ -5,84 +5,22 @@
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
 use std::ptr::NonNull;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use kva::sync::{Arc, Mutex, Weak, block_on_until};
-use kva::{
-    AllocError, Answer, Arena, Clock, GrowId, GrowTable, Reclaim, Region, Reserve, Shape, Span, SpanGrow,
-};
+use kva::sync::{Arc, Mutex, Weak};
+use kva::{AllocError, Answer, Arena, Clock, GrowId, GrowTable, Reclaim, Shape, Span, SpanGrow};
 use pool::{Awaited, Backend, Builder, GetError, Objects, Pool, Reservation, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-type Block = [u8; QUANTUM];
-
-/// Pages of one object, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Objects<Block>> {
-    Pool::builder(hard_limit, || [0; QUANTUM])
-}
-
-fn until_waiting<T, B: Backend>(pool: &Pool<T, B>, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// P6: nothing is out, and after a drain nothing is held or asked for.
-fn assert_rests<T, B: Backend>(pool: &Pool<T, B>, arena: &Arena) {
-    pool.drain();
-    let stats = pool.stats();
-    assert_eq!((stats.out, stats.live, stats.waiting, stats.growing, stats.pages), (0, 0, 0, 0, 0));
-    assert_eq!(stats.gets, stats.puts);
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Drives a future on this thread.
-fn wait_for<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let output = block_on_until(None, |waker| future.as_mut().poll(&mut Context::from_waker(waker)));
-    output.expect("there is no deadline")
-}
-
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Whether it panics.
-fn panics<R>(f: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(f)).is_err()
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a, T, B: Backend>(&'a Pool<T, B>);
-
-impl<T, B: Backend> Drop for CloseOnPanic<'_, T, B> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
-}
+use support::{
+    Block, CloseOnPanic, QUANTUM, arena, assert_rests, objects, panics, poll_once, until_waiting, wait_for,
+};
 
 // What is set aside.
 
@@ -102,7 +40,7 @@ const ALL: [Reserves; 6] = [
 fn what_is_reserved_is_set_aside_now() {
     for reserve in ALL {
         let arena = arena(3);
-        let pool = blocks(3).build(arena.clone()).unwrap();
+        let pool = objects(3).build(arena.clone()).unwrap();
         let mut reserved = reserve(&pool, 2);
         assert_eq!((reserved.len(), reserved.is_empty()), (2, false));
         assert_eq!(format!("{reserved:?}"), "Reservation of 2 objects");
@@ -129,7 +67,7 @@ fn what_is_reserved_is_set_aside_now() {
 #[test]
 fn what_is_reserved_is_there_after_the_pool_was_closed() {
     let arena = arena(2);
-    let pool = blocks(2).build(arena.clone()).unwrap();
+    let pool = objects(2).build(arena.clone()).unwrap();
     let mut reserved = pool.reserve(2).unwrap();
     pool.close();
     assert_is!(pool.try_reserve(1), Err(TryGetError::Closed));
@@ -145,7 +83,7 @@ fn what_is_reserved_is_there_after_the_pool_was_closed() {
 #[test]
 fn a_limit_that_is_lowered_leaves_what_is_reserved() {
     let arena = arena(3);
-    let pool = blocks(3).build(arena.clone()).unwrap();
+    let pool = objects(3).build(arena.clone()).unwrap();
     let mut reserved = pool.reserve(3).unwrap();
     pool.set_hard_limit(1).unwrap();
     assert_eq!((pool.stats().pages, pool.stats().out), (3, 3));
@@ -159,7 +97,7 @@ fn a_limit_that_is_lowered_leaves_what_is_reserved() {
 #[test]
 fn the_rest_goes_back_when_the_reservation_is_dropped() {
     let arena = arena(3);
-    let pool = blocks(3).build(arena.clone()).unwrap();
+    let pool = objects(3).build(arena.clone()).unwrap();
     let mut reserved = pool.reserve(3).unwrap();
     let item = reserved.get().unwrap();
     drop(reserved);
@@ -172,7 +110,7 @@ fn the_rest_goes_back_when_the_reservation_is_dropped() {
 #[test]
 fn the_rest_serves_who_waits() {
     let arena = arena(3);
-    let pool = blocks(3).build(arena.clone()).unwrap();
+    let pool = objects(3).build(arena.clone()).unwrap();
     let mut reserved = pool.reserve(3).unwrap();
     thread::scope(|scope| {
         let _close = CloseOnPanic(&pool);
@@ -192,7 +130,7 @@ fn the_rest_serves_who_waits() {
 #[test]
 fn a_reservation_waits_until_there_are_enough() {
     let arena = arena(3);
-    let pool = blocks(3).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(3).bypass(0).build(arena.clone()).unwrap();
     let mut items = pool.get_many(3).unwrap();
     thread::scope(|scope| {
         let _close = CloseOnPanic(&pool);
@@ -213,7 +151,7 @@ fn a_reservation_waits_until_there_are_enough() {
 #[test]
 fn a_reservation_that_gives_up_leaves_what_gathered_to_the_next() {
     let arena = arena(2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let mut items = pool.get_many(2).unwrap();
     let mut reserves = Box::pin(pool.request().reserve_async(2));
     assert!(poll_once(reserves.as_mut()).is_pending());
@@ -233,7 +171,7 @@ fn a_reservation_that_gives_up_leaves_what_gathered_to_the_next() {
 #[test]
 fn a_reservation_that_times_out_has_nothing() {
     let arena = arena(2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let items = pool.get_many(1).unwrap();
     let mut asks = pool.request().timeout(Duration::ZERO);
     assert_is!(asks.reserve(2), Err(GetError::TimedOut(_)));
@@ -249,7 +187,7 @@ fn a_reservation_that_times_out_has_nothing() {
 #[test]
 fn a_future_reserves_nothing_until_it_is_polled_and_has_nothing_when_it_is_dropped() {
     let arena = arena(2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     drop(pool.request().reserve_async(2));
     assert_eq!((pool.stats().gets, pool.stats().pages), (0, 0));
 
@@ -274,7 +212,7 @@ fn a_future_reserves_nothing_until_it_is_polled_and_has_nothing_when_it_is_dropp
 #[test]
 fn a_close_ends_the_wait_for_a_reservation() {
     let arena = arena(2);
-    let pool = blocks(2).build(arena.clone()).unwrap();
+    let pool = objects(2).build(arena.clone()).unwrap();
     let item = pool.get().unwrap();
     let mut future = Box::pin(pool.request().reserve_async(2));
     assert!(poll_once(future.as_mut()).is_pending());
@@ -296,7 +234,7 @@ fn a_close_ends_the_wait_for_a_reservation() {
 #[test]
 fn a_getter_that_waits_is_older_than_a_reservation_that_comes_later() {
     let arena = arena(2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let mut items = pool.get_many(2).unwrap();
     let mut getter = Box::pin(pool.get_owned_async());
     assert!(poll_once(getter.as_mut()).is_pending());
@@ -317,7 +255,7 @@ fn a_getter_that_waits_is_older_than_a_reservation_that_comes_later() {
 #[test]
 fn a_reservation_that_waits_is_older_than_a_getter_that_comes_later() {
     let arena = arena(2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let mut items = pool.get_many(2).unwrap();
     let mut reserves = Box::pin(pool.request().reserve_async(2));
     assert!(poll_once(reserves.as_mut()).is_pending());
@@ -339,7 +277,7 @@ fn a_reservation_that_waits_is_older_than_a_getter_that_comes_later() {
 #[test]
 fn a_reservation_of_nothing_is_empty_and_never_waits() {
     let arena = arena(1);
-    let pool = blocks(1).build(arena.clone()).unwrap();
+    let pool = objects(1).build(arena.clone()).unwrap();
     let item = pool.get().unwrap();
     for reserve in ALL {
         let mut reserved = reserve(&pool, 0);
@@ -354,7 +292,7 @@ fn a_reservation_of_nothing_is_empty_and_never_waits() {
 #[test]
 fn more_than_there_can_be_is_told_at_once() {
     let arena = arena(4);
-    let pool = blocks(4).critical_reserve(1).build(arena.clone()).unwrap();
+    let pool = objects(4).critical_reserve(1).build(arena.clone()).unwrap();
     let (all, ordinary) = (pool.request().critical(), pool.request());
     assert_is!(ordinary.reserve(4), Err(GetError::TooMany { asked: 4, most: 3 }));
     assert_is!(ordinary.try_reserve(4), Err(TryGetError::TooMany { asked: 4, most: 3 }));
@@ -374,7 +312,7 @@ fn more_than_there_can_be_is_told_at_once() {
 #[test]
 fn a_limit_that_is_lowered_turns_a_reservation_away() {
     let arena = arena(3);
-    let pool = blocks(3).build(arena.clone()).unwrap();
+    let pool = objects(3).build(arena.clone()).unwrap();
     let items = pool.get_many(2).unwrap();
     let mut too_many = Box::pin(pool.request().reserve_async(3));
     assert!(poll_once(too_many.as_mut()).is_pending());
@@ -395,7 +333,7 @@ fn a_limit_that_is_lowered_turns_a_reservation_away() {
 fn high_water_lets_go_only_what_is_not_reserved() {
     for reserve in ALL {
         let arena = arena(3);
-        let pool = blocks(3).high_water(0).build(arena.clone()).unwrap();
+        let pool = objects(3).high_water(0).build(arena.clone()).unwrap();
         let mut reserved = reserve(&pool, 3);
         assert_eq!((reserved.len(), pool.stats().pages), (3, 3), "more than high water");
         drop(reserved.get().unwrap());
@@ -411,7 +349,7 @@ fn more_than_can_be_brought_fails_now_and_leaves_nothing_above_high_water() {
     for high in 0..4 {
         let arena = arena(3);
         let elsewhere = arena.try_alloc(Shape::new(1).unwrap()).unwrap();
-        let pool = blocks(4).high_water(high).build(arena.clone()).unwrap();
+        let pool = objects(4).high_water(high).build(arena.clone()).unwrap();
         for round in 1..=3 {
             assert_is!(pool.try_reserve(3), Err(TryGetError::Scarce));
             let stats = pool.stats();
@@ -432,7 +370,7 @@ fn more_than_can_be_brought_fails_now_and_leaves_nothing_above_high_water() {
 #[test]
 fn what_was_brought_for_a_reservation_that_failed_is_for_anybody() {
     let arena = arena(2);
-    let pool = blocks(4).build(arena.clone()).unwrap();
+    let pool = objects(4).build(arena.clone()).unwrap();
     assert_is!(pool.try_reserve(3), Err(TryGetError::Scarce));
     let items = (pool.try_get().unwrap(), pool.try_get().unwrap());
     assert_eq!(pool.stats().pages, 2);
@@ -568,7 +506,7 @@ impl Told {
 
 #[test]
 fn a_page_that_is_refused_halfway_leaves_no_slot_behind() {
-    let told = Told::new(3, blocks(3));
+    let told = Told::new(3, objects(3));
     told.then(|_| None);
     told.then(|_| Some(Err(AllocError::Closed)));
     assert_is!(told.pool.try_reserve(3), Err(TryGetError::Backend(AllocError::Closed)));
@@ -581,7 +519,7 @@ fn a_page_that_is_refused_halfway_leaves_no_slot_behind() {
 
 #[test]
 fn a_back_end_that_panics_halfway_leaves_no_slot_behind() {
-    let told = Told::new(3, blocks(3));
+    let told = Told::new(3, objects(3));
     told.then(|_| None);
     told.then(|_| panic!("the back-end panics"));
     assert!(panics(|| told.pool.try_reserve(3).is_ok()));
@@ -593,7 +531,7 @@ fn a_back_end_that_panics_halfway_leaves_no_slot_behind() {
 
 #[test]
 fn a_getter_may_take_what_gathers_and_the_reservation_fails() {
-    let told = Told::new(2, blocks(2));
+    let told = Told::new(2, objects(2));
     let taken = Arc::new(Mutex::new(None));
     let takes = taken.clone();
     told.then(|_| None);
@@ -611,7 +549,7 @@ fn a_getter_may_take_what_gathers_and_the_reservation_fails() {
 
 #[test]
 fn a_reservation_may_take_what_gathers_for_another() {
-    let told = Told::new(2, blocks(2));
+    let told = Told::new(2, objects(2));
     told.then(|_| None);
     told.then(|pool| {
         // It brings the second page itself, as far as anybody can see.
@@ -625,7 +563,7 @@ fn a_reservation_may_take_what_gathers_for_another() {
 
 #[test]
 fn a_limit_that_is_lowered_while_pages_gather_takes_them_back() {
-    let told = Told::new(3, blocks(3));
+    let told = Told::new(3, objects(3));
     told.then(|_| None);
     told.then(|pool| {
         pool.set_hard_limit(1).unwrap();
@@ -640,7 +578,7 @@ fn a_limit_that_is_lowered_while_pages_gather_takes_them_back() {
 
 #[test]
 fn a_close_while_pages_gather_takes_them_back() {
-    let told = Told::new(3, blocks(3));
+    let told = Told::new(3, objects(3));
     told.then(|_| None);
     told.then(|pool| {
         pool.close();
@@ -678,21 +616,21 @@ fn a_getter_comes_while_a_page_gathers(
 #[test]
 fn a_page_that_gathers_is_asked_for_again_if_a_getter_relied_on_it() {
     let scarce = |pool: &Pool<_, Scripted>| assert_is!(pool.try_reserve(1), Err(TryGetError::Scarce));
-    a_getter_comes_while_a_page_gathers(blocks(1), || Some(Ok(None)), scarce);
+    a_getter_comes_while_a_page_gathers(objects(1), || Some(Ok(None)), scarce);
     let refused = |pool: &Pool<_, Scripted>| {
         assert_is!(pool.try_reserve(1), Err(TryGetError::Backend(AllocError::Closed)));
     };
-    a_getter_comes_while_a_page_gathers(blocks(1), || Some(Err(AllocError::Closed)), refused);
+    a_getter_comes_while_a_page_gathers(objects(1), || Some(Err(AllocError::Closed)), refused);
     let panicked = |pool: &Pool<_, Scripted>| assert!(panics(|| pool.try_reserve(1).is_ok()));
-    a_getter_comes_while_a_page_gathers(blocks(1), || panic!("the back-end panics"), panicked);
+    a_getter_comes_while_a_page_gathers(objects(1), || panic!("the back-end panics"), panicked);
 }
 
 #[test]
 fn a_page_that_gathers_goes_to_the_getter_that_waits_if_nobody_may_overtake() {
     let exhausted = |pool: &Pool<_, Scripted>| assert_is!(pool.try_reserve(1), Err(TryGetError::Exhausted));
-    a_getter_comes_while_a_page_gathers(blocks(1).bypass(0), || None, exhausted);
+    a_getter_comes_while_a_page_gathers(objects(1).bypass(0), || None, exhausted);
     let overtakes = |pool: &Pool<_, Scripted>| assert_is!(pool.try_reserve(1), Ok(_));
-    a_getter_comes_while_a_page_gathers(blocks(1).bypass(1), || None, overtakes);
+    a_getter_comes_while_a_page_gathers(objects(1).bypass(1), || None, overtakes);
 }
 
 // Constructors and destructors.

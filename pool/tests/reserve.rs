@@ -9,38 +9,17 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kva::{Arena, Region, Reserve, Shape, Span};
-use pool::{Awaited, Backend, Builder, ConfigError, GetError, PutError, RawPool, TryGetError};
+use kva::Arena;
+use pool::{Awaited, Builder, ConfigError, GetError, RawPool, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
+use support::{CloseOnPanic, arena, assert_whole, put, take, until_asked, until_waiting};
 
 /// Pages of one item, a quantum each.
 fn blocks(hard_limit: u32, reserve: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit).critical_reserve(reserve)
-}
-
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
-
-fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }
+    support::blocks(hard_limit).critical_reserve(reserve)
 }
 
 fn put_all(pool: &RawPool, items: impl IntoIterator<Item = NonNull<u8>>) {
@@ -84,20 +63,6 @@ fn get_critical(pool: &RawPool) -> usize {
     pool.request().critical().get().unwrap().addr().get()
 }
 
-/// Returns once `waiting` getters wait in the pool.
-fn until_waiting(pool: &RawPool, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Returns once `waiting` requests wait in the arena.
-fn until_asked(arena: &Arena, waiting: usize) {
-    while arena.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
 /// P6, but for the reserve: nothing is out, and after a close nothing is held.
 fn assert_rests(pool: &RawPool, arena: &Arena) {
     let stats = pool.stats();
@@ -105,19 +70,7 @@ fn assert_rests(pool: &RawPool, arena: &Arena) {
     assert_eq!(stats.gets, stats.puts);
     pool.close();
     assert_eq!(pool.stats().pages, 0, "a close takes the reserve, too");
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a>(&'a RawPool);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
+    assert_whole(arena);
 }
 
 // Who may take it.

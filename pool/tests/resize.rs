@@ -3,53 +3,26 @@
 
 #![cfg(not(loom))]
 
-use std::alloc::Layout;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::ptr::NonNull;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use kva::Shape;
 use kva::sync::Arc;
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use kva::{Arena, Region, Reserve, Shape, Span};
-use pool::{Awaited, Builder, ConfigError, GetError, RawPool, TryGetError};
+use pool::{Awaited, ConfigError, GetError, RawPool, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-/// Pages of one item, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
-
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
+use support::{
+    CloseOnPanic, QUANTUM, Task, arena, assert_rests, blocks, get_all, take, until_asked, until_waiting,
+};
 
 fn put(pool: &RawPool, item: NonNull<u8>) {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }.unwrap();
-}
-
-/// All that the limit allows.
-fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
-    let stats = pool.stats();
-    (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
+    support::put(pool, item).unwrap();
 }
 
 /// Gets, puts at once, and says which item it was.
@@ -57,67 +30,6 @@ fn visit(pool: &RawPool) -> usize {
     let item = pool.get().unwrap();
     put(pool, item);
     item.addr().get()
-}
-
-/// Returns once `waiting` getters wait in the pool.
-fn until_waiting(pool: &RawPool, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Returns once `waiting` requests wait in the arena.
-fn until_asked(arena: &Arena, waiting: usize) {
-    while arena.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// P6: nothing is out, and after a drain nothing is held or asked for.
-fn assert_rests(pool: &RawPool, arena: &Arena) {
-    pool.drain();
-    let stats = pool.stats();
-    assert_eq!((stats.out, stats.waiting, stats.growing, stats.pages), (0, 0, 0, 0));
-    assert_eq!(stats.gets, stats.puts);
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a>(&'a RawPool);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
-}
-
-/// A task's waker that counts how often it was woken.
-#[derive(Default)]
-struct Task {
-    woken: AtomicU32,
-}
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        self.woken.fetch_add(1, SeqCst);
-    }
-}
-
-impl Task {
-    /// Polls if it was woken since.
-    fn poll_if_woken<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
-        if self.woken.swap(0, SeqCst) == 0 {
-            return Poll::Pending;
-        }
-        self.poll(future)
-    }
-
-    fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
-        future.poll(&mut Context::from_waker(&Waker::from(self.clone())))
-    }
 }
 
 // The hard limit, up.

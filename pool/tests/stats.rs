@@ -4,85 +4,32 @@
 
 use std::alloc::Layout;
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
 use std::process::Command;
 use std::ptr::NonNull;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kva::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use kva::sync::{Arc, CHECKED, block_on_until};
-use kva::{AllocError, Arena, Claim, Region, Reserve, Shape, Span};
+use kva::sync::{Arc, CHECKED};
+use kva::{AllocError, Arena, Claim, Shape};
 use pool::{
-    ArenaPages, Backend, Builder, Classic, GetError, Item, Objects, OwnedItem, PageAllocator, Pool,
-    PoolStats, RawPool, TryGetError, WaitStats, registered,
+    ArenaPages, Backend, Builder, Classic, GetError, Item, OwnedItem, PageAllocator, Pool, PoolStats,
+    RawPool, TryGetError, WaitStats, registered,
 };
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(, $why:literal)?) => {
-        match $value {
-            $pattern => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-type Block = [u8; QUANTUM];
-
-/// Pages of one object, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Objects<Block>> {
-    Pool::builder(hard_limit, || [0; QUANTUM])
-}
+use support::{Block, CloseOnPanic, QUANTUM, arena, objects, poll_once, take, until_waiting, wait_for};
 
 /// Pages of one item, a quantum each.
 fn raw_blocks(hard_limit: u32) -> Builder<Layout> {
     RawPool::builder(Layout::new::<Block>(), hard_limit)
 }
 
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
-
 fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }.unwrap();
-}
-
-fn until_waiting<T, B: Backend>(pool: &Pool<T, B>, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Drives a future on this thread.
-fn wait_for<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let output = block_on_until(None, |waker| future.as_mut().poll(&mut Context::from_waker(waker)));
-    output.expect("there is no deadline")
-}
-
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a, T, B: Backend>(&'a Pool<T, B>);
-
-impl<T, B: Backend> Drop for CloseOnPanic<'_, T, B> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
+    support::put(pool, item).unwrap();
 }
 
 // The figures of a pool.
@@ -109,7 +56,7 @@ fn a_new_pool_has_its_limits_and_nothing_else() {
 
 #[test]
 fn limits_are_those_that_were_set_last() {
-    let pool = blocks(4).build(arena(4)).unwrap();
+    let pool = objects(4).build(arena(4)).unwrap();
     assert_eq!((pool.stats().high_water, pool.stats().name), (4, None), "no bound but the hard limit");
     pool.set_water(1, 7).unwrap();
     pool.set_critical_reserve(2).unwrap();
@@ -162,7 +109,7 @@ fn a_raw_pool_has_as_many_alive_as_are_out() {
 
 #[test]
 fn what_is_leaked_is_counted_as_out_too() {
-    let pool = blocks(2).build(arena(2)).unwrap();
+    let pool = objects(2).build(arena(2)).unwrap();
     let _ = Item::leak(pool.get().unwrap());
     let _ = OwnedItem::leak(pool.get_owned().unwrap());
     let stats = pool.stats();
@@ -173,7 +120,7 @@ fn what_is_leaked_is_counted_as_out_too() {
 fn a_grow_is_pending_and_ends_in_one_of_three_ways() {
     let arena = arena(2);
     let span = take(&arena, 2);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let mut waits = Box::pin(pool.get_async());
     assert!(poll_once(waits.as_mut()).is_pending());
     let stats = pool.stats();
@@ -207,8 +154,8 @@ fn a_grow_is_pending_and_ends_in_one_of_three_ways() {
 #[test]
 fn a_page_that_goes_to_an_older_request_elsewhere_is_yielded() {
     let arena = arena(1);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
-    let other = blocks(1).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
+    let other = objects(1).build(arena.clone()).unwrap();
     let item = pool.get().unwrap();
     let mut older = Box::pin(other.get_async());
     assert!(poll_once(older.as_mut()).is_pending());
@@ -222,7 +169,7 @@ fn a_page_that_goes_to_an_older_request_elsewhere_is_yielded() {
 
 #[test]
 fn a_waiter_that_was_overtaken_is_counted() {
-    let pool = blocks(1).bypass(2).build(arena(1)).unwrap();
+    let pool = objects(1).bypass(2).build(arena(1)).unwrap();
     let item = pool.get().unwrap();
     let mut slow = Box::pin(pool.get_owned_async());
     assert!(poll_once(slow.as_mut()).is_pending());
@@ -241,7 +188,7 @@ fn a_waiter_that_was_overtaken_is_counted() {
 #[test]
 fn failures_are_counted_by_cause() {
     let arena = arena(1);
-    let pool = blocks(2).build(arena.clone()).unwrap();
+    let pool = objects(2).build(arena.clone()).unwrap();
     let item = pool.get().unwrap();
     let failures = || {
         let of = pool.stats().failures;
@@ -270,7 +217,7 @@ fn failures_are_counted_by_cause() {
 
 #[test]
 fn those_who_would_not_wait_for_a_closed_pool_are_counted_too() {
-    let pool = blocks(1).build(arena(1)).unwrap();
+    let pool = objects(1).build(arena(1)).unwrap();
     pool.close();
     assert_is!(pool.try_get(), Err(TryGetError::Closed));
     assert_is!(pool.try_reserve(1), Err(TryGetError::Closed));
@@ -297,7 +244,7 @@ fn failures_of_the_back_end_and_of_the_constructor_are_counted() {
 
 #[test]
 fn a_future_that_is_dropped_while_it_waits_is_counted() {
-    let pool = blocks(1).bypass(0).build(arena(1)).unwrap();
+    let pool = objects(1).bypass(0).build(arena(1)).unwrap();
     let item = pool.get().unwrap();
     let cancelled = || (pool.stats().failures.cancelled, pool.stats().failures.total());
     let mut waits = Box::pin(pool.get_async());
@@ -316,7 +263,7 @@ fn a_future_that_is_dropped_while_it_waits_is_counted() {
 
 #[test]
 fn to_prime_is_no_get_and_fails_none() {
-    let pool = blocks(3).build(arena(2)).unwrap();
+    let pool = objects(3).build(arena(2)).unwrap();
     assert_eq!(pool.prime(3).unwrap(), 2);
     let stats = pool.stats();
     assert_eq!((stats.pages, stats.gets, stats.failures.total()), (2, 0, 0));
@@ -327,7 +274,7 @@ fn to_prime_is_no_get_and_fails_none() {
 #[test]
 fn only_those_who_waited_and_were_served_are_in_the_histogram() {
     let arena = arena(1);
-    let pool = blocks(2).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).bypass(0).build(arena.clone()).unwrap();
     let served = || {
         assert_eq!(pool.wait_histogram().len(), pool.stats().waits.served);
         pool.stats().waits.served
@@ -376,7 +323,7 @@ fn only_those_who_waited_and_were_served_are_in_the_histogram() {
 
 #[test]
 fn who_waits_for_several_waits_once() {
-    let pool = blocks(2).bypass(0).build(arena(2)).unwrap();
+    let pool = objects(2).bypass(0).build(arena(2)).unwrap();
     pool.prime(2).unwrap();
     let items = pool.get_many(2).unwrap();
     let mut waits = Box::pin(pool.request().reserve_async(2));
@@ -388,7 +335,7 @@ fn who_waits_for_several_waits_once() {
 
 #[test]
 fn the_summary_of_waits_is_that_of_the_histogram() {
-    let pool = blocks(1).bypass(0).build(arena(1)).unwrap();
+    let pool = objects(1).bypass(0).build(arena(1)).unwrap();
     pool.prime(1).unwrap();
     let before = Instant::now();
     for _ in 0..20 {
@@ -506,7 +453,7 @@ fn until_listed(name: &str, pools: usize) {
 #[test]
 fn pools_with_a_name_are_listed_while_there_is_anything_of_them() {
     assert!(rows("that comes and goes").is_empty());
-    let pool = blocks(3).name("that comes and goes").build(arena(3)).unwrap();
+    let pool = objects(3).name("that comes and goes").build(arena(3)).unwrap();
     let item = pool.get_owned().unwrap();
     assert_eq!(rows("that comes and goes"), [pool.stats()]);
     let clone = pool.clone();
@@ -522,7 +469,7 @@ fn pools_with_a_name_are_listed_while_there_is_anything_of_them() {
 
 #[test]
 fn pools_of_one_name_are_both_listed() {
-    let first = blocks(3).name("of twins").build(arena(3)).unwrap();
+    let first = objects(3).name("of twins").build(arena(3)).unwrap();
     let second = raw_blocks(5).name("of twins").build(arena(5)).unwrap();
     let limits = || rows("of twins").iter().map(|pool| pool.hard_limit).collect::<Vec<_>>();
     assert_eq!(limits(), [3, 5]);
@@ -545,14 +492,14 @@ fn pools_without_a_name_are_not_listed() {
 
 #[test]
 fn pools_that_could_not_be_built_are_not_listed() {
-    assert!(blocks(0).name("that is none").build(arena(1)).is_err());
+    assert!(objects(0).name("that is none").build(arena(1)).is_err());
     assert!(rows("that is none").is_empty());
 }
 
 #[test]
 fn pools_are_listed_by_name() {
     let pools =
-        ["sorted b", "sorted c", "sorted a"].map(|name| blocks(1).name(name).build(arena(1)).unwrap());
+        ["sorted b", "sorted c", "sorted a"].map(|name| objects(1).name(name).build(arena(1)).unwrap());
     let all = registered();
     let names: Vec<_> = all.iter().filter_map(|pool| pool.name.as_deref()).collect();
     assert!(names.is_sorted(), "{names:?}");
@@ -561,8 +508,8 @@ fn pools_are_listed_by_name() {
 
 #[test]
 fn the_table_has_a_header_aligned_columns_and_a_row_a_pool() {
-    let wide = blocks(4_000).low_water(3).name("Überläufer des Tages").build(arena(9)).unwrap();
-    let narrow = blocks(7).name("ñ").build(arena(1)).unwrap();
+    let wide = objects(4_000).low_water(3).name("Überläufer des Tages").build(arena(9)).unwrap();
+    let narrow = objects(7).name("ñ").build(arena(1)).unwrap();
     let items = wide.get_many(3).unwrap();
     let mut fewer = items;
     fewer.truncate(2);
@@ -604,7 +551,7 @@ fn the_table_has_a_header_aligned_columns_and_a_row_a_pool() {
 #[test]
 fn a_pool_says_who_waits_for_what_and_why() {
     let arena = arena(2);
-    let pool = blocks(2).critical_reserve(1).bypass(0).build(arena.clone()).unwrap();
+    let pool = objects(2).critical_reserve(1).bypass(0).build(arena.clone()).unwrap();
     let first = pool.request().critical().get_many(2).unwrap();
     let text = format!("{pool:?}");
     assert!(
@@ -676,7 +623,7 @@ macro_rules! says_here {
 
 #[test]
 fn a_pool_says_where_its_items_were_got() {
-    let pool = blocks(2).build(arena(2)).unwrap();
+    let pool = objects(2).build(arena(2)).unwrap();
     let soon = Instant::now() + Duration::from_hours(1);
     drop(says_here!(pool, pool.get()).unwrap());
     drop(says_here!(pool, pool.get_timeout(Duration::ZERO)).unwrap());
@@ -704,7 +651,7 @@ fn a_pool_says_where_its_items_were_got() {
 
 #[test]
 fn a_pool_says_where_a_future_reserved() {
-    let pool = blocks(2).build(arena(2)).unwrap();
+    let pool = objects(2).build(arena(2)).unwrap();
     drop(says_here!(pool, wait_for(pool.request().reserve_async(1))).unwrap());
 }
 
@@ -728,7 +675,7 @@ fn a_raw_pool_says_where_its_items_were_got() {
 
 #[test]
 fn items_got_in_one_place_are_counted_together_and_a_waiter_says_where_it_stood() {
-    let pool = blocks(4).build(arena(4)).unwrap();
+    let pool = objects(4).build(arena(4)).unwrap();
     let mut items: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
     let (fourth, line) = (pool.get().unwrap(), line!());
     let text = format!("{pool:?}");
@@ -758,7 +705,7 @@ const ACT: &str = "POOL_TEST_ACTS";
 fn acts_as_it_is_told() {
     let Ok(act) = std::env::var(ACT) else { return };
     let raw = raw_blocks(4).name("of the child").build(arena(4)).unwrap();
-    let typed = blocks(4).name("of objects").build(arena(4)).unwrap();
+    let typed = objects(4).name("of objects").build(arena(4)).unwrap();
     match &*act {
         "loses two" => {
             for _ in 0..2 {
@@ -836,7 +783,7 @@ fn a_pool_that_loses_nothing_says_nothing() {
 #[cfg(feature = "serde")]
 #[test]
 fn figures_survive_a_round_trip_through_json() {
-    let pool = blocks(2).low_water(1).name("that is written down").build(arena(2)).unwrap();
+    let pool = objects(2).low_water(1).name("that is written down").build(arena(2)).unwrap();
     let item = pool.get().unwrap();
     let mut waits = Box::pin(pool.request().reserve_async(2));
     assert!(poll_once(waits.as_mut()).is_pending());
@@ -933,7 +880,7 @@ mod recorder {
     #[test]
     fn figures_reach_a_recorder() {
         let arena = arena(3);
-        let pool = blocks(3).bypass(0).name("that is published").build(arena.clone()).unwrap();
+        let pool = objects(3).bypass(0).name("that is published").build(arena.clone()).unwrap();
         pool.prime(2).unwrap();
         let item = pool.get().unwrap();
         let second = pool.get().unwrap();

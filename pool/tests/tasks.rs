@@ -3,7 +3,6 @@
 
 #![cfg(not(loom))]
 
-use std::alloc::Layout;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::ptr::NonNull;
@@ -13,96 +12,19 @@ use std::time::{Duration, Instant};
 
 use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
-use kva::{AllocError, Arena, Region, Reserve, Shape, Span};
-use pool::{Awaited, Backend, Builder, GetError, PutError, RawPool, TryGetError};
+use kva::{AllocError, Arena};
+use pool::{Awaited, GetError, RawPool, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-/// Pages of one item, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
-
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
-
-fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }
-}
+use support::{CloseOnPanic, Task, arena, assert_rests, blocks, put, take, until_waiting};
 
 /// Gets, puts at once, and says which item it was.
 async fn visit(pool: &RawPool) -> Result<usize, GetError<AllocError>> {
     let item = pool.get_async().await?;
     put(pool, item).unwrap();
     Ok(item.addr().get())
-}
-
-/// Returns once `waiting` getters wait in the pool.
-fn until_waiting(pool: &RawPool, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// P6: nothing is out, and after a drain nothing is held or asked for.
-fn assert_rests(pool: &RawPool, arena: &Arena) {
-    pool.drain();
-    let stats = pool.stats();
-    assert_eq!((stats.out, stats.waiting, stats.growing, stats.pages), (0, 0, 0, 0));
-    assert_eq!(stats.gets, stats.puts);
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a>(&'a RawPool);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
-}
-
-/// A task's waker that counts how often it was woken.
-#[derive(Default)]
-struct Task {
-    woken: AtomicU32,
-}
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        self.woken.fetch_add(1, SeqCst);
-    }
-}
-
-impl Task {
-    fn new() -> (Arc<Self>, Waker) {
-        let task = Arc::new(Self::default());
-        (task.clone(), Waker::from(task))
-    }
-
-    fn woken(&self) -> u32 {
-        self.woken.load(SeqCst)
-    }
 }
 
 /// Polls once.

@@ -7,71 +7,24 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use kva::sync::{Arc, Mutex, block_on_until};
-use kva::{AllocError, Arena, Region, Reserve};
+use kva::sync::{Arc, Mutex};
+use kva::{AllocError, Arena};
 use pool::{
     AttachError, Awaited, Backend, Builder, ConfigError, GetError, Item, Objects, OwnedItem, Pool, Request,
     Reservation, TryGetError,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
 
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-fn assert_whole(arena: &Arena) {
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-fn until_waiting<T, B: Backend>(pool: &Pool<T, B>, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Drives a future on this thread.
-fn wait_for<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let output = block_on_until(None, |waker| future.as_mut().poll(&mut Context::from_waker(waker)));
-    output.expect("there is no deadline")
-}
-
-/// Whether it panics.
-fn panics<R>(f: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(f)).is_err()
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a, T, B: Backend>(&'a Pool<T, B>);
-
-impl<T, B: Backend> Drop for CloseOnPanic<'_, T, B> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
-}
+use support::{CloseOnPanic, QUANTUM, arena, assert_whole, panics, until_waiting, wait_for};
 
 /// How often each object ended that was ever made, by number.
 #[derive(Debug, Clone, Default)]

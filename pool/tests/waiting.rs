@@ -11,61 +11,23 @@ use std::time::{Duration, Instant};
 
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
-use kva::{
-    AllocError, Answer, Arena, Clock, GrowId, GrowTable, Reclaim, Region, Reserve, Shape, Span, SpanGrow,
-};
-use pool::{Awaited, Backend, Builder, GetError, PutError, RawPool, TryGetError};
+use kva::{AllocError, Answer, Arena, Clock, GrowId, GrowTable, Reclaim, Span, SpanGrow};
+use pool::{Awaited, Backend, GetError, RawPool, TryGetError};
 
-const QUANTUM: usize = 4096;
+#[macro_use]
+mod support;
+
+use support::{
+    CloseOnPanic, arena, assert_rests, blocks, get_all, put, take, until_asked, until_waiting, visit,
+};
+
 /// Long enough that a getter is asleep by then, more often than not. Decides nothing.
 const SOON: Duration = Duration::from_millis(3);
-
-/// `assert!(matches!(..))` that says what there was instead.
-macro_rules! assert_is {
-    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
-        match $value {
-            $pattern $(if $guard)? => {}
-            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
-        }
-    };
-}
-
-fn arena(quanta: usize) -> Arena {
-    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
-}
-
-/// Pages of one item, a quantum each.
-fn blocks(hard_limit: u32) -> Builder<Layout> {
-    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
-}
-
-/// Takes quanta from the arena as another client of it.
-fn take(arena: &Arena, quanta: u32) -> Span {
-    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
-}
-
-fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
-    // SAFETY: no test uses an item after it put it.
-    unsafe { pool.put(item) }
-}
 
 fn put_all<B: Backend>(pool: &RawPool<B>, items: impl IntoIterator<Item = NonNull<u8>>) {
     for item in items {
         put(pool, item).unwrap();
     }
-}
-
-/// All that the limit allows.
-fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
-    let stats = pool.stats();
-    (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
-}
-
-/// Gets, puts at once, and says which item it was.
-fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::Error>> {
-    let item = pool.get()?;
-    put(pool, item).unwrap();
-    Ok(item.addr().get())
 }
 
 /// As [`visit`], for several; how many it had.
@@ -76,41 +38,6 @@ fn visit_many<B: Backend>(pool: &RawPool<B>, items: usize) -> Result<usize, GetE
     distinct.dedup();
     put_all(pool, items);
     Ok(distinct.len())
-}
-
-/// Returns once `waiting` getters wait in the pool.
-fn until_waiting<B: Backend>(pool: &RawPool<B>, waiting: usize) {
-    while pool.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// Returns once `waiting` requests wait in the arena.
-fn until_asked(arena: &Arena, waiting: usize) {
-    while arena.stats().waiting != waiting {
-        thread::yield_now();
-    }
-}
-
-/// P6: nothing is out, and after a drain nothing is held or asked for.
-fn assert_rests(pool: &RawPool<impl Backend>, arena: &Arena) {
-    pool.drain();
-    let stats = pool.stats();
-    assert_eq!((stats.out, stats.waiting, stats.growing, stats.pages), (0, 0, 0, 0));
-    assert_eq!(stats.gets, stats.puts);
-    let stats = arena.stats();
-    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
-}
-
-/// Lets a failed test end, instead of joining those who wait for ever.
-struct CloseOnPanic<'a, B: Backend>(&'a RawPool<B>);
-
-impl<B: Backend> Drop for CloseOnPanic<'_, B> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.close();
-        }
-    }
 }
 
 // Deadlines.

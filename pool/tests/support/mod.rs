@@ -1,0 +1,190 @@
+//! What the tests of this folder share: small arenas and pools, waiting for others to wait, and
+//! the checks of rest (P6).
+
+#![allow(dead_code, unused_macros, reason = "each test uses some of it")]
+
+use std::alloc::Layout;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use kva::sync::{Arc, block_on_until};
+use kva::{Arena, Region, Reserve, Shape, Span};
+use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPool};
+
+pub(crate) const QUANTUM: usize = 4096;
+
+/// An object that has a page, and a quantum, to itself.
+pub(crate) type Block = [u8; QUANTUM];
+
+/// `assert!(matches!(..))` that says what there was instead.
+macro_rules! assert_is {
+    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $why:literal)?) => {
+        match $value {
+            $pattern $(if $guard)? => {}
+            other => panic!("{other:?} is not {}{}", stringify!($pattern), concat!("" $(, ": ", $why)?)),
+        }
+    };
+}
+
+pub(crate) fn arena(quanta: usize) -> Arena {
+    Arena::new(Region::reserve(quanta * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap()
+}
+
+/// Pages of one item, a quantum each.
+pub(crate) fn blocks(hard_limit: u32) -> Builder<Layout> {
+    RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
+}
+
+/// Pages of one object, a quantum each.
+pub(crate) fn objects(hard_limit: u32) -> Builder<Objects<Block>> {
+    Pool::builder(hard_limit, || [0; QUANTUM])
+}
+
+/// What both kinds of pools are, to a test that looks on.
+pub(crate) trait AnyPool {
+    fn stats(&self) -> PoolStats;
+    fn drain(&self);
+    fn close(&self);
+}
+
+impl<B: Backend> AnyPool for RawPool<B> {
+    fn stats(&self) -> PoolStats {
+        self.stats()
+    }
+    fn drain(&self) {
+        self.drain();
+    }
+    fn close(&self) {
+        self.close();
+    }
+}
+
+impl<T, B: Backend> AnyPool for Pool<T, B> {
+    fn stats(&self) -> PoolStats {
+        self.stats()
+    }
+    fn drain(&self) {
+        self.drain();
+    }
+    fn close(&self) {
+        self.close();
+    }
+}
+
+/// Takes quanta from the arena as another client of it.
+pub(crate) fn take(arena: &Arena, quanta: u32) -> Span {
+    arena.try_alloc(Shape::new(quanta).unwrap()).unwrap()
+}
+
+pub(crate) fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<(), PutError> {
+    // SAFETY: no test uses an item after it put it.
+    unsafe { pool.put(item) }
+}
+
+/// Gets, puts at once, and says which item it was.
+pub(crate) fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::Error>> {
+    let item = pool.get()?;
+    put(pool, item).unwrap();
+    Ok(item.addr().get())
+}
+
+/// All that the limit allows.
+pub(crate) fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
+    let stats = pool.stats();
+    (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
+}
+
+/// Returns once `waiting` getters wait in the pool.
+pub(crate) fn until_waiting(pool: &impl AnyPool, waiting: usize) {
+    while pool.stats().waiting != waiting {
+        thread::yield_now();
+    }
+}
+
+/// Returns once `waiting` requests wait in the arena.
+pub(crate) fn until_asked(arena: &Arena, waiting: usize) {
+    while arena.stats().waiting != waiting {
+        thread::yield_now();
+    }
+}
+
+/// P6: nothing is out, and after a drain nothing is held or asked for.
+pub(crate) fn assert_rests(pool: &impl AnyPool, arena: &Arena) {
+    pool.drain();
+    let stats = pool.stats();
+    assert_eq!((stats.out, stats.live, stats.waiting, stats.growing, stats.pages), (0, 0, 0, 0, 0));
+    assert_eq!(stats.gets, stats.puts);
+    assert_whole(arena);
+}
+
+/// P6: the arena is one free run, and nobody waits for it.
+pub(crate) fn assert_whole(arena: &Arena) {
+    let stats = arena.stats();
+    assert_eq!((stats.free, stats.free_runs, stats.waiting), (stats.quanta, 1, 0));
+}
+
+/// Whether it panics.
+pub(crate) fn panics<R>(f: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(f)).is_err()
+}
+
+/// Lets a failed test end, instead of joining those who wait for ever.
+pub(crate) struct CloseOnPanic<'a, P: AnyPool>(pub(crate) &'a P);
+
+impl<P: AnyPool> Drop for CloseOnPanic<'_, P> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+        }
+    }
+}
+
+/// Drives a future on this thread.
+pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let output = block_on_until(None, |waker| future.as_mut().poll(&mut Context::from_waker(waker)));
+    output.expect("there is no deadline")
+}
+
+pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A task's waker that counts how often it was woken.
+#[derive(Default)]
+pub(crate) struct Task {
+    pub(crate) woken: AtomicU32,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.woken.fetch_add(1, SeqCst);
+    }
+}
+
+impl Task {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
+        let task = Arc::new(Self::default());
+        (task.clone(), Waker::from(task))
+    }
+
+    pub(crate) fn woken(&self) -> u32 {
+        self.woken.load(SeqCst)
+    }
+
+    /// Polls if it was woken since.
+    pub(crate) fn poll_if_woken<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+        if self.woken.swap(0, SeqCst) == 0 {
+            return Poll::Pending;
+        }
+        self.poll(future)
+    }
+
+    pub(crate) fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&Waker::from(self.clone())))
+    }
+}
