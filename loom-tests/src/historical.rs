@@ -24,9 +24,35 @@ fn shape_of(arena: &Arena, page: Layout) -> Shape {
     Shape::aligned(quanta(page.size()), quanta(page.align())).expect("a layout is a shape")
 }
 
-/// Says everything of a back-end over an arena but how it asks.
+/// Says of a back-end over an arena what is as the arena says it: what all have in common, and
+/// the methods that are named.
 macro_rules! arena_backend {
-    () => {
+    (@ask) => {
+        fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
+            Backend::ask(&self.0, page, grow)
+        }
+    };
+    (@forget) => {
+        fn forget(&self, id: GrowId) {
+            Backend::forget(&self.0, id);
+        }
+    };
+    (@release) => {
+        fn release(&self, page: Span, layout: Layout) {
+            Backend::release(&self.0, page, layout);
+        }
+    };
+    (@clock) => {
+        fn clock(&self) -> Arc<Clock> {
+            Backend::clock(&self.0)
+        }
+    };
+    (@attach) => {
+        fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
+            Backend::attach(&self.0, table, pool);
+        }
+    };
+    ($($method:ident),*) => {
         type Page = Span;
         type Error = AllocError;
 
@@ -39,6 +65,7 @@ macro_rules! arena_backend {
         fn base(&self, page: &Span) -> NonNull<u8> {
             Backend::base(&self.0, page)
         }
+        $(arena_backend!(@$method);)*
     };
 }
 
@@ -50,16 +77,13 @@ pub struct SleepsUnreachably(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for SleepsUnreachably {
-    arena_backend!();
+    arena_backend!(release);
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
         match grow.commit() {
             Err(_withdrawn) => Answer::Withdrawn,
             Ok(committed) => Answer::Now(committed, self.0.alloc(shape_of(&self.0, page))),
         }
-    }
-    fn release(&self, page: Span, layout: Layout) {
-        Backend::release(&self.0, page, layout);
     }
 }
 
@@ -177,7 +201,7 @@ pub struct CommitsLate(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for CommitsLate {
-    arena_backend!();
+    arena_backend!(release);
 
     fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
         let span = self.0.alloc(shape_of(&self.0, page));
@@ -189,9 +213,6 @@ unsafe impl Backend for CommitsLate {
             }
             (Err(_withdrawn), Err(_)) => Answer::Withdrawn,
         }
-    }
-    fn release(&self, page: Span, layout: Layout) {
-        Backend::release(&self.0, page, layout);
     }
 }
 
@@ -279,17 +300,7 @@ pub struct KeepsOwnTime(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for KeepsOwnTime {
-    arena_backend!();
-
-    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
-        Backend::ask(&self.0, page, grow)
-    }
-    fn forget(&self, id: GrowId) {
-        Backend::forget(&self.0, id);
-    }
-    fn release(&self, page: Span, layout: Layout) {
-        Backend::release(&self.0, page, layout);
-    }
+    arena_backend!(ask, forget, release);
 }
 
 /// Gives a page to whoever has waited longer, whether it is of use there or not.
@@ -298,23 +309,11 @@ pub struct YieldsToAnybody(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for YieldsToAnybody {
-    arena_backend!();
+    arena_backend!(ask, forget, release, clock);
 
-    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
-        Backend::ask(&self.0, page, grow)
-    }
-    fn forget(&self, id: GrowId) {
-        Backend::forget(&self.0, id);
-    }
-    fn release(&self, page: Span, layout: Layout) {
-        Backend::release(&self.0, page, layout);
-    }
     fn yield_to_older(&self, page: Span, layout: Layout, _: u64) -> Option<Span> {
         Backend::release(&self.0, page, layout);
         None
-    }
-    fn clock(&self) -> Arc<Clock> {
-        Backend::clock(&self.0)
     }
 }
 
@@ -324,14 +323,8 @@ pub struct ReleasesNothing(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for ReleasesNothing {
-    arena_backend!();
+    arena_backend!(ask, forget);
 
-    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
-        Backend::ask(&self.0, page, grow)
-    }
-    fn forget(&self, id: GrowId) {
-        Backend::forget(&self.0, id);
-    }
     fn release(&self, _: Span, _: Layout) {}
 }
 
@@ -342,21 +335,5 @@ pub struct YieldsToNobody(pub Arena);
 
 // SAFETY: pages are spans of an arena.
 unsafe impl Backend for YieldsToNobody {
-    arena_backend!();
-
-    fn ask(&self, page: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
-        Backend::ask(&self.0, page, grow)
-    }
-    fn forget(&self, id: GrowId) {
-        Backend::forget(&self.0, id);
-    }
-    fn release(&self, page: Span, layout: Layout) {
-        Backend::release(&self.0, page, layout);
-    }
-    fn clock(&self) -> Arc<Clock> {
-        Backend::clock(&self.0)
-    }
-    fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
-        Backend::attach(&self.0, table, pool);
-    }
+    arena_backend!(ask, forget, release, clock, attach);
 }

@@ -5,20 +5,30 @@
 //! the words that are expected: a model that passes proves nothing until the bug it is
 //! for makes it fail.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use kva::sync::Arc;
+
 /// Explores `world` exhaustively; with real threads, runs it many times.
 pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, None, world);
 }
 
-/// Counts the executions in which what a world is for did happen.
+/// Counts executions, from outside of them, with an atomic that loom does not see: those in
+/// which what a world is for did happen, or all.
 #[derive(Debug, Default)]
-#[allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
+#[allow(clippy::disallowed_types, reason = "loom must not see it")]
 pub struct Witness(std::sync::atomic::AtomicUsize);
 
 impl Witness {
     /// Notes whether it did.
     pub fn saw(&self, it: bool) {
-        self.0.fetch_add(usize::from(it), std::sync::atomic::Ordering::Relaxed);
+        self.0.fetch_add(usize::from(it), Relaxed);
+    }
+
+    /// In how many it did.
+    fn times(&self) -> usize {
+        self.0.load(Relaxed)
     }
 }
 
@@ -27,10 +37,10 @@ impl Witness {
 /// # Panics
 /// If it does in none.
 pub fn witnessed(name: &str, what: &str, world: impl Fn(&Witness) + Send + Sync + 'static) {
-    let witness = kva::sync::Arc::new(Witness::default());
+    let witness = Arc::new(Witness::default());
     let inside = witness.clone();
     if imp::model(name, None, move || world(&inside)) {
-        let seen = witness.0.load(std::sync::atomic::Ordering::Relaxed);
+        let seen = witness.times();
         println!("{name}: {what} in {seen} executions");
         // Real threads may not come across it.
         assert!(cfg!(not(loom)) || seen > 0, "{name}: never {what}");
@@ -54,14 +64,15 @@ pub fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 's
 }
 
 #[cfg(loom)]
-#[allow(clippy::disallowed_types, reason = "counts executions from outside of them")]
 mod imp {
     use std::fs::OpenOptions;
     use std::io::Write;
     use std::process::Command;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::time::Instant;
+
+    use kva::sync::Arc;
+
+    use super::Witness;
 
     /// Set to a twin's name in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
@@ -71,7 +82,7 @@ mod imp {
         std::env::var("LOOM_ONLY").map_or(true, |part| name.contains(&part))
     }
 
-    fn check(count: &Arc<AtomicUsize>, preemptions: Option<usize>, world: impl Fn() + Send + Sync + 'static) {
+    fn check(count: &Arc<Witness>, preemptions: Option<usize>, world: impl Fn() + Send + Sync + 'static) {
         let count = count.clone();
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = preemptions;
@@ -81,7 +92,7 @@ mod imp {
         // Not from the environment: a report must not say "exhaustive" of less.
         (builder.max_permutations, builder.max_duration) = (None, None);
         builder.check(move || {
-            count.fetch_add(1, Relaxed);
+            count.saw(true);
             world();
         });
     }
@@ -108,10 +119,10 @@ mod imp {
         }
         let kind =
             bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
-        let count = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(Witness::default());
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
-        report(name, count.load(Relaxed), start.elapsed().as_secs_f64(), &kind, "holds");
+        report(name, count.times(), start.elapsed().as_secs_f64(), &kind, "holds");
         true
     }
 
@@ -146,11 +157,11 @@ mod imp {
     const FAILED: &str = "the world failed in execution ";
 
     fn fail(world: impl Fn() + Send + Sync + 'static) {
-        let count = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(Witness::default());
         let executions = count.clone();
         std::panic::set_hook(Box::new(move |panic| {
             let message = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
-            println!("{FAILED}{} {message}", executions.load(Relaxed));
+            println!("{FAILED}{} {message}", executions.times());
             std::process::exit(101);
         }));
         check(&count, None, world);
