@@ -61,37 +61,55 @@ impl<B: Backend> Drop for Kept<'_, B> {
     }
 }
 
-/// A slot of the ledger that no grow holds: somebody who does not wait gathers what it
-/// wants. Given back when dropped, so also if the back-end panics.
-struct HeldSlot<'a, B: Backend>(Option<&'a Core<B>>);
+/// A slot of the ledger that no grow holds. Given back when dropped, so also if the back-end
+/// panics, unless a page took it.
+struct HeldSlot<'a, B: Backend> {
+    core: Option<&'a Core<B>>,
+    give_back: fn(&mut State<B>),
+}
+
+impl<'a, B: Backend> HeldSlot<'a, B> {
+    /// Of somebody who does not wait, and gathers what it wants.
+    fn gathering(core: &'a Core<B>) -> Self {
+        Self { core: Some(core), give_back: State::gathered }
+    }
+
+    /// Of a page that is offered to an older request.
+    fn offered(core: &'a Core<B>) -> Self {
+        Self { core: Some(core), give_back: |state| state.ledger.ended() }
+    }
+
+    /// The slot is somebody else's to give back.
+    fn taken(mut self) {
+        self.core = None;
+    }
+}
 
 impl<B: Backend> Drop for HeldSlot<'_, B> {
     fn drop(&mut self) {
-        if let Some(core) = self.0 {
-            core.change(|state, _| state.gathered());
+        if let Some(core) = self.core {
+            core.change(|state, _| (self.give_back)(state));
         }
     }
 }
 
-/// The slot of a page that was offered to an older request. Given back when dropped: its
-/// back-end panicked, and the page is lost.
-struct YieldedSlot<'a, B: Backend>(Option<&'a Core<B>>);
+/// How a grow ended, still to be said to the pool. Said when dropped, so also if caller code
+/// panics before that: a back-end while it delivers, a task's waker.
+pub(crate) struct Unsaid<'a, B: Backend> {
+    core: &'a Core<B>,
+    pub(crate) end: Option<(GrowId, End<B>)>,
+}
 
-impl<B: Backend> Drop for YieldedSlot<'_, B> {
-    fn drop(&mut self) {
-        if let Some(core) = self.0 {
-            core.change(|state, _| state.ledger.ended());
-        }
+impl<'a, B: Backend> Unsaid<'a, B> {
+    pub(crate) fn new(core: &'a Core<B>, end: Option<(GrowId, End<B>)>) -> Self {
+        Self { core, end }
     }
 }
 
-/// Refuses a grow when dropped: its back-end panicked while delivering.
-struct EndsGrow<'a, B: Backend>(Option<(&'a Core<B>, GrowId)>);
-
-impl<B: Backend> Drop for EndsGrow<'_, B> {
+impl<B: Backend> Drop for Unsaid<'_, B> {
     fn drop(&mut self) {
-        if let Some((core, id)) = self.0 {
-            core.end_grow(id, Err(Refusal::Abandoned));
+        if let Some((id, end)) = self.end.take() {
+            self.core.end_grow(id, end);
         }
     }
 }
@@ -221,10 +239,10 @@ impl<B: Backend> Core<B> {
             Heir::Anybody => self.backend.release(page, layout),
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => {
-                let mut slot = YieldedSlot(Some(self));
+                let slot = HeldSlot::offered(self);
                 let back = self.backend.yield_to_older(page, layout, moment);
                 let back = back.map(|page| self.arrival(page));
-                slot.0 = None;
+                slot.taken();
                 self.change(|state, _| state.offered(back));
             }
         }
@@ -255,7 +273,7 @@ impl<B: Backend> Core<B> {
         self.backend.forget(id);
     }
 
-    pub(crate) fn end_grow(&self, id: GrowId, end: End<B>) {
+    fn end_grow(&self, id: GrowId, end: End<B>) {
         self.change(|state, todo| {
             if let Err(error) = state.end_grow(id, end, todo) {
                 state.fail_one(error, todo);
@@ -304,9 +322,8 @@ impl<B: Backend> Core<B> {
         let mut arrived = None;
         loop {
             let look = self.change(|state, _| {
-                if let Some((page, base)) = arrived.take() {
-                    state.gathering -= 1;
-                    state.arrive(page, base);
+                if let Some(arrival) = arrived.take() {
+                    state.gathered_page(arrival);
                 }
                 if state.closed {
                     state.counts.failures.closed += 1;
@@ -356,13 +373,10 @@ impl<B: Backend> Core<B> {
             if !reserved {
                 return Ok(held);
             }
-            let Some((page, base)) = self.bring_page()? else {
+            let Some(arrival) = self.bring_page()? else {
                 return Ok(held);
             };
-            self.change(|state, _| {
-                state.gathering -= 1;
-                state.arrive(page, base);
-            });
+            self.change(|state, _| state.gathered_page(arrival));
             if self.lock().ledger.pages() <= held {
                 // It went back at once: above high water, or somebody else waits for it.
                 return Ok(held);
@@ -373,11 +387,11 @@ impl<B: Backend> Core<B> {
     /// Brings a page for a slot that is [held](State::gather), without sleeping. `None`:
     /// the back-end is scarce. Without a page, the slot is given back.
     fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
-        let mut slot = HeldSlot(Some(self));
+        let slot = HeldSlot::gathering(self);
         match self.backend.try_page(self.carve.page) {
             Ok(Some(page)) => {
                 let arrival = self.arrival(page);
-                slot.0 = None;
+                slot.taken();
                 Ok(Some(arrival))
             }
             Ok(None) => Ok(None),
@@ -469,10 +483,9 @@ impl<B: Backend> Core<B> {
 impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
     fn finish(&self, id: GrowId, end: Result<B::Page, Refusal<B::Error>>) {
         let delivered = end.is_ok();
-        let mut panicked = EndsGrow(Some((self, id)));
-        let end = end.map(|page| self.arrival(page));
-        panicked.0 = None;
-        self.end_grow(id, end);
+        let mut unsaid = Unsaid::new(self, Some((id, Err(Refusal::Abandoned))));
+        unsaid.end = Some((id, end.map(|page| self.arrival(page))));
+        drop(unsaid);
         // Last: a subscriber may panic.
         event!(self, "a request for a page ended", grow = id, delivered = delivered);
     }

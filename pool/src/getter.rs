@@ -8,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use kva::sync::{Arc, block_on};
-use kva::{Answer, GrowId, Refusal};
+use kva::{Answer, Refusal};
 
 use crate::backend::Backend;
-use crate::core::{Core, Kept};
+use crate::core::{Core, Kept, Unsaid};
 use crate::error::GetError;
 use crate::loan::Rest;
-use crate::state::{End, Step};
+use crate::state::Step;
 use crate::trace::event;
 use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
 
@@ -45,21 +45,6 @@ pub(crate) struct Getter<'a, B: Backend> {
     core: &'a Arc<Core<B>>,
     node: Waiter<B::Error>,
     progress: Progress,
-}
-
-/// How a grow ended whose getter still has to say so. If a task's waker panics before that, it
-/// is said all the same.
-struct Ended<'a, B: Backend> {
-    core: &'a Arc<Core<B>>,
-    end: Option<(GrowId, End<B>)>,
-}
-
-impl<B: Backend> Drop for Ended<'_, B> {
-    fn drop(&mut self) {
-        if let Some((id, end)) = self.end.take() {
-            self.core.end_grow(id, end);
-        }
-    }
 }
 
 /// What the getter knows of itself, without the lock.
@@ -156,13 +141,13 @@ impl<'a, B: Backend> Getter<'a, B> {
             }
         }
         progress.started = true;
-        let mut end = Ended { core, end: None };
+        let mut unsaid = Unsaid::new(core, None);
         loop {
             let mut leaves: Option<Leaves<'_>> = Some(match driver {
                 Driver::Thread => Cow::Borrowed(waker),
                 Driver::Task => Cow::Owned(waker.clone()),
             });
-            match core.change(|state, todo| state.step(node, &mut leaves, end.end.take(), core, todo)) {
+            match core.change(|state, todo| state.step(node, &mut leaves, unsaid.end.take(), core, todo)) {
                 Step::Done(outcome) => {
                     progress.started = false;
                     return Poll::Ready(outcome.map(Kept::into_loans));
@@ -175,11 +160,11 @@ impl<'a, B: Backend> Getter<'a, B> {
                         Answer::Now(committed, answer) => {
                             // Before the token is given up: if this panics, it refuses itself.
                             let answer = answer.map(|page| core.arrival(page));
-                            end.end = Some((committed.into_id(), answer.map_err(Refusal::Error)));
+                            unsaid.end = Some((committed.into_id(), answer.map_err(Refusal::Error)));
                             continue;
                         }
                         Answer::Late(committed) => {
-                            end.end = Some((committed.into_id(), Err(Refusal::TimedOut)));
+                            unsaid.end = Some((committed.into_id(), Err(Refusal::TimedOut)));
                             continue;
                         }
                         Answer::Later | Answer::Withdrawn => {}

@@ -311,6 +311,12 @@ impl<B: Backend> State<B> {
         held
     }
 
+    /// The page came that a slot was held for.
+    pub(crate) fn gathered_page(&mut self, (page, base): Arrival<B>) {
+        self.gathering -= 1;
+        self.arrive(page, base);
+    }
+
     /// A slot that was held to gather is free again.
     pub(crate) fn gathered(&mut self) {
         self.gathering -= 1;

@@ -114,12 +114,13 @@ impl<B: Backend> State<B> {
 
     /// Law 1.
     pub(super) fn serve(&mut self, todo: &mut Todo<'_, B>) {
-        while let Some(class) = self.queue.next(self.supply()) {
+        loop {
+            let supply = self.supply();
+            let Some(class) = self.queue.next(supply) else { return };
             if todo.is_full_of_wakes() {
                 todo.more = true;
                 return;
             }
-            let supply = self.supply();
             let items = self.queue.head_want(class).unwrap_or_default();
             let newcomer = Want { items: items as u32, class, ..ANYBODY };
             // The last of what it could have may be left for whoever comes first. Not where

@@ -61,7 +61,14 @@ impl<E> Queue<E> {
         Self { ordinary: Line::new(), critical: Line::new() }
     }
 
-    const fn line(&mut self, class: Class) -> &mut Line<E> {
+    const fn line(&self, class: Class) -> &Line<E> {
+        match class {
+            Class::Ordinary => &self.ordinary,
+            Class::Critical => &self.critical,
+        }
+    }
+
+    const fn line_mut(&mut self, class: Class) -> &mut Line<E> {
         match class {
             Class::Ordinary => &mut self.ordinary,
             Class::Critical => &mut self.critical,
@@ -70,7 +77,7 @@ impl<E> Queue<E> {
 
     fn line_of(&mut self, node: Pin<&Waiter<E>>) -> &mut Line<E> {
         let class = self.want(node).class;
-        self.line(class)
+        self.line_mut(class)
     }
 
     /// Whether nobody waits.
@@ -138,8 +145,7 @@ impl<E> Queue<E> {
 
     /// What the oldest waiter of the class wants.
     pub(crate) fn head_want(&self, class: Class) -> Option<usize> {
-        let line = if class == Class::Ordinary { &self.ordinary } else { &self.critical };
-        line.head().map(|(_, want)| want)
+        self.line(class).head().map(|(_, want)| want)
     }
 
     /// Whether the node is the oldest waiter of its class.
@@ -228,12 +234,12 @@ impl<E> Queue<E> {
 
     /// Tells the oldest waiter of the class to look; see [`Line::kick_head`].
     pub(crate) fn kick_head(&mut self, class: Class) -> Option<Waker> {
-        self.line(class).kick_head()
+        self.line_mut(class).kick_head()
     }
 
     /// What the oldest waiter of the class wants, and its room for it.
     pub(crate) fn head_room(&mut self, class: Class) -> Option<(Want, Rest, Option<Instant>)> {
-        self.line(class).head_room()
+        self.line_mut(class).head_room()
     }
 
     /// The oldest waiter of the class that wants more than `most` items, and how many.
@@ -242,8 +248,7 @@ impl<E> Queue<E> {
         class: Class,
         most: usize,
     ) -> Option<(NonNull<Waiter<E>>, usize)> {
-        let line = if class == Class::Ordinary { &self.ordinary } else { &self.critical };
-        line.first_who_wants_more(most)
+        self.line(class).first_who_wants_more(most)
     }
 
     /// Ends the wait of a linked waiter of the class; see [`Line::finish`].
@@ -253,12 +258,12 @@ impl<E> Queue<E> {
         node: NonNull<Waiter<E>>,
         outcome: Outcome<E>,
     ) -> Option<Waker> {
-        self.line(class).finish(node, outcome)
+        self.line_mut(class).finish(node, outcome)
     }
 
     /// Ends the wait of the oldest waiter of the class; see [`Line::finish_head`].
     pub(crate) fn finish_head(&mut self, class: Class, outcome: Outcome<E>) -> Option<Waker> {
-        self.line(class).finish_head(outcome)
+        self.line_mut(class).finish_head(outcome)
     }
 
     /// The equations of both lines.
