@@ -30,6 +30,12 @@
 //! look commits before it sleeps: its request cannot be withdrawn, and its page
 //! comes whenever it comes.
 //!
+//! One that makes pages rather than finds them, a factory, commits before it begins, since
+//! what it has begun takes its place in the world (a connection at its server) until it has
+//! ended. Where somebody must keep it going, it hands its asker the [`Work`]. Dropping that
+//! says that nobody needs the page any more; the request still ends by its token,
+//! [given up](Refusal::GivenUp), once nothing is left of it.
+//!
 //! # Claims
 //!
 //! A back-end that sleeps on its caller's thread is reached by freeing a page *to* the
@@ -58,6 +64,8 @@
 //! [`Arena::forget`](crate::Arena::forget).
 
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -392,6 +400,10 @@ pub enum Refusal<E> {
     /// The [deadline](Grow::deadline) of who is asleep in it passed.
     #[error("the deadline passed before there was a page")]
     TimedOut,
+    /// It was given up because nobody needed the page any more, or by a panic that its asker
+    /// has: there is nobody to be told.
+    #[error("the request was given up")]
+    GivenUp,
 }
 
 struct Token<P, E> {
@@ -589,6 +601,11 @@ impl<P, E> Committed<P, E> {
         token.sink.finish(token.id, end);
     }
 
+    /// Ends the request without a page, and nobody is to be told: [`Refusal::GivenUp`].
+    pub fn give_up(self) {
+        self.finish(Err(Refusal::GivenUp));
+    }
+
     /// Gives the duty to end the request to the caller, which must be its sink.
     pub fn into_id(mut self) -> GrowId {
         self.take().id
@@ -657,6 +674,42 @@ pub enum Answer<P, E> {
     Now(Committed<P, E>, Result<P, E>),
     /// Its [deadline](Grow::deadline) passed while the back-end slept for it.
     Late(Committed<P, E>),
+    /// The back-end has begun, and the asker is to drive it, or to drop it once nobody needs
+    /// the page. The request ends by its token, as ever.
+    Driven(Work),
+}
+
+/// What is to be driven for a page to come: a future that is ready when the request has ended.
+/// Dropping it before says that nobody needs the page. It may be passed on to another driver.
+///
+/// ```
+/// use kva::Work;
+/// use std::future::ready;
+///
+/// let work = Work::new(ready(())); // what ends the request
+/// ```
+#[must_use = "what is not driven does not go on"]
+pub struct Work(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Work {
+    /// The work that `future` does.
+    pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl Future for Work {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -31,7 +31,7 @@ pub mod sync;
 
 pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
 pub use clock::{Clock, NEVER};
-pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink};
+pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};
 pub use stats::ArenaStats;

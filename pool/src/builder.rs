@@ -2,8 +2,9 @@
 
 use std::alloc::Layout;
 use std::fmt;
+use std::pin::Pin;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, ObjectFactory, Place};
 use crate::core::Limits;
 use crate::error::{ConfigError, ConstructError};
 use crate::handle::Handle;
@@ -35,8 +36,64 @@ impl<T> fmt::Debug for Objects<T> {
     }
 }
 
-/// How a pool is made: of memory of one layout ([`RawPool::builder`]), or of objects
-/// ([`Pool::builder`]).
+/// Objects that a factory makes, and how they are reset and validated: what
+/// [`Pool::from_factory`] builds a pool of.
+///
+/// ```
+/// use pool::{Builder, Created, Factory, Pool};
+/// use std::{fs::File, io};
+///
+/// let files = Factory::new(|| File::open("Cargo.toml"));
+/// let builder: Builder<Created<Factory<File, io::Error>>> = Pool::from_factory(8, files);
+/// ```
+pub struct Created<F: ObjectFactory> {
+    factory: F,
+    life: Lifecycle<F::Object>,
+}
+
+impl<F: ObjectFactory> fmt::Debug for Created<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "objects of type {}, made by a factory", std::any::type_name::<F::Object>())
+    }
+}
+
+/// What has a life: constructed, or created by a factory. Nobody else can name it.
+#[allow(private_interfaces, reason = "nobody else can call it")]
+pub trait Lives {
+    /// Its type.
+    type Object;
+
+    #[doc(hidden)]
+    fn life(&mut self) -> &mut Lifecycle<Self::Object>;
+}
+
+#[allow(private_interfaces, reason = "as above")]
+impl<T> Lives for Objects<T> {
+    type Object = T;
+
+    fn life(&mut self) -> &mut Lifecycle<T> {
+        &mut self.0
+    }
+}
+
+#[allow(private_interfaces, reason = "as above")]
+impl<F: ObjectFactory> Lives for Created<F> {
+    type Object = F::Object;
+
+    fn life(&mut self) -> &mut Lifecycle<F::Object> {
+        &mut self.life
+    }
+}
+
+/// What is carved from pages. Nobody else can name it.
+pub trait Carved {}
+
+impl Carved for Layout {}
+impl<T> Carved for Objects<T> {}
+
+/// How a pool is made: of memory of one layout ([`RawPool::builder`]), of objects
+/// ([`Pool::builder`]), or of objects that a factory makes ([`Pool::from_factory`]): those have a
+/// page each, so that limits count objects.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }
@@ -93,13 +150,6 @@ impl<Of> Builder<Of> {
         self
     }
 
-    /// How many items a page has. Default: as many as fit into a page of eight items or
-    /// more, or one, if an item is as large as the back-end's smallest page.
-    pub fn items_per_page(mut self, items: u32) -> Self {
-        self.setup.items_per_page = Some(items);
-        self
-    }
-
     /// How often a waiter may be overtaken by later arrivals (P4). 0 is strict first-in
     /// first-out, and slow under contention: every item is handed to a thread that must
     /// wake up first.
@@ -125,6 +175,87 @@ impl<Of> Builder<Of> {
     }
 }
 
+impl<Of: Carved> Builder<Of> {
+    /// How many items a page has. Default: as many as fit into a page of eight items or
+    /// more, or one, if an item is as large as the back-end's smallest page.
+    pub fn items_per_page(mut self, items: u32) -> Self {
+        self.setup.items_per_page = Some(items);
+        self
+    }
+}
+
+impl<Of: Lives> Builder<Of> {
+    /// What is done to an object when it is put back, before anybody else can get it. It runs
+    /// on the thread that puts. If it panics, the object is destroyed and its place goes back.
+    pub fn reset(mut self, reset: impl Fn(&mut Of::Object) + Send + Sync + 'static) -> Self {
+        self.of.life().set_reset(reset);
+        self
+    }
+
+    /// Whether an object that was put back is good still. It is asked when the object is got
+    /// again, on the getter's thread, and not of one that was just made. One that is not good is
+    /// destroyed, and its getter has another, constructed in its place; or, where a factory makes
+    /// them, waits for another, as old as it was. If it panics, the object is destroyed and the
+    /// getter has the panic.
+    pub fn validate(mut self, is_good: impl Fn(&mut Of::Object) -> bool + Send + Sync + 'static) -> Self {
+        self.of.life().set_validate(is_good);
+        self
+    }
+
+    /// As [`validate`](Self::validate), by a future that the getter drives before it returns. A
+    /// getter that is cancelled meanwhile destroys the object, which is in no known state. A
+    /// getter that blocks its thread sleeps until the future is ready, also one that would not
+    /// wait for an object, and whatever its deadline.
+    ///
+    /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
+    /// # struct Connection;
+    /// # impl Connection {
+    /// #     async fn ping(&mut self) -> std::io::Result<()> { Ok(()) }
+    /// # }
+    /// # async fn connect() -> std::io::Result<Connection> { Ok(Connection) }
+    /// use pool::{AsyncFactory, Pool};
+    ///
+    /// let pool = Pool::from_factory(8, AsyncFactory::new(connect))
+    ///     .validate_async(|connection| Box::pin(async { connection.ping().await.is_ok() }))
+    ///     .build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn validate_async(
+        mut self,
+        is_good: impl for<'a> Fn(&'a mut Of::Object) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.of.life().set_validate_async(is_good);
+        self
+    }
+}
+
+impl<F: ObjectFactory> Builder<Created<F>> {
+    pub(crate) fn created(hard: u32, factory: F) -> Self {
+        Self::new(Created { factory, life: Lifecycle::brought() }, hard)
+    }
+
+    /// Makes the pool. It holds no objects yet; [`Pool::reserve`] and dropping the reservation
+    /// has some made.
+    ///
+    /// All that `get`, `put` and waiting need is allocated here, but for what the factory makes:
+    /// tables of about 80 bytes an object, backed by the kernel as far as they are used.
+    ///
+    /// # Errors
+    /// The limits contradict each other, or there is no memory for the tables.
+    pub fn build(self) -> Result<Pool<F::Object, F>, ConfigError> {
+        const { assert!(F::CREATES, "an object factory creates") };
+        let Created { factory, life } = self.of;
+        let setup = Setup { items_per_page: Some(1), ..self.setup };
+        let destroy = Some(Lifecycle::<F::Object>::DESTROY);
+        let handle = Handle::new(Place::<F::Object>::LAYOUT, setup, factory, destroy)?;
+        Ok(Pool::new(handle, life))
+    }
+}
+
 impl Builder<Layout> {
     /// How often a waiter of a pool of either kind may be overtaken, unless
     /// [`bypass`](Self::bypass) says otherwise.
@@ -146,6 +277,7 @@ impl Builder<Layout> {
     /// The limits contradict each other, the items cannot be carved from pages, or there
     /// is no memory for the tables.
     pub fn build<B: Backend>(self, backend: B) -> Result<RawPool<B>, ConfigError> {
+        const { assert!(!B::CREATES, "a factory's objects are not memory: `Pool::from_factory` pools them") };
         Ok(RawPool::new(Handle::new(self.of, self.setup, backend, None)?))
     }
 }
@@ -158,13 +290,6 @@ impl<T: Send + 'static> Builder<Objects<T>> {
         Self::new(Objects(Lifecycle::new(construct)), hard)
     }
 
-    /// What is done to an object when it is put back, before anybody else can get it. It runs
-    /// on the thread that puts. If it panics, the object is destroyed and its place goes back.
-    pub fn reset(mut self, reset: impl Fn(&mut T) + Send + Sync + 'static) -> Self {
-        self.of.0.set_reset(reset);
-        self
-    }
-
     /// Makes a pool that is fed by `backend`. It holds no pages and no objects yet.
     ///
     /// All that `get`, `put` and waiting need is allocated here: tables of about 80 bytes a page
@@ -174,6 +299,7 @@ impl<T: Send + 'static> Builder<Objects<T>> {
     /// The limits contradict each other, the objects cannot be carved from pages (those of
     /// size zero cannot), or there is no memory for the tables.
     pub fn build<B: Backend>(self, backend: B) -> Result<Pool<T, B>, ConfigError> {
+        const { assert!(!B::CREATES, "a factory makes its objects itself: `Pool::from_factory` pools them") };
         let handle = Handle::new(Layout::new::<T>(), self.setup, backend, Some(Lifecycle::<T>::DESTROY))?;
         Ok(Pool::new(handle, self.of.0))
     }

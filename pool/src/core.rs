@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
-use kva::{Claim, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
+use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
 
 use crate::backend::Backend;
 use crate::carve::Carve;
@@ -29,6 +29,7 @@ pub(crate) struct Core<B: Backend> {
     /// Destroys the object in an item, where objects are kept in them.
     destroy: Option<Destroy>,
     table: Arc<GrowTable>,
+    pub(crate) clock: Arc<Clock>,
     state: Mutex<State<B>>,
     _leak: LeakCheck,
 }
@@ -167,14 +168,15 @@ impl<B: Backend> Core<B> {
         destroy: Option<Destroy>,
     ) -> Result<Arc<Self>, ConfigError> {
         limits.check(carve.items)?;
-        let pages = Pages::new(carve, limits.hard, destroy.is_some());
+        let pages = Pages::new(carve, limits.hard, destroy.is_some(), B::CREATES);
         let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
         let table = GrowTable::new(limits.growing);
+        let clock = backend.clock();
         let fixed = Fixed {
             items_per_page: carve.items as usize,
             bypass: limits.bypass,
             table: table.clone(),
-            clock: backend.clock(),
+            clock: clock.clone(),
         };
         let state = State {
             ledger: Ledger::new(limits.hard, limits.low, limits.high.unwrap_or(u32::MAX)),
@@ -191,7 +193,8 @@ impl<B: Backend> Core<B> {
             fixed,
         };
         let state = Mutex::new(state);
-        let core = Arc::new(Self { backend, carve, name, destroy, table, state, _leak: LeakCheck::new() });
+        let core =
+            Arc::new(Self { backend, carve, name, destroy, table, clock, state, _leak: LeakCheck::new() });
         let weak = Arc::downgrade(&core);
         let pool: Weak<dyn Reclaim> = weak;
         core.backend.attach(&core.table, pool);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use kva::sync::{Arc, block_on};
-use kva::{Answer, Refusal};
+use kva::{Answer, GrowId, NEVER, Refusal, Work};
 
 use crate::backend::Backend;
 use crate::core::{Core, Kept, Unsaid};
@@ -18,13 +18,22 @@ use crate::state::Step;
 use crate::trace::event;
 use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
 
-/// How long a getter would wait.
-#[derive(Debug, Clone, Copy, Default)]
+/// How long a getter would wait, and since when it has.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
+    /// When it came, by the back-end's clock, if that is not when it first looks; else [`NEVER`].
+    pub(crate) asked_at: u64,
     /// Until when, for whatever; `None`: for ever.
     pub(crate) deadline: Option<Instant>,
     /// How long, while a page is owed.
     pub(crate) for_page: Option<Duration>,
+}
+
+impl Default for Patience {
+    /// As long as it takes.
+    fn default() -> Self {
+        Self { asked_at: NEVER, deadline: None, for_page: None }
+    }
 }
 
 /// One who waits for a put, and would wait less than this for a page, does not spin to see
@@ -56,12 +65,45 @@ struct Progress {
     patience: Patience,
     /// When it next looks whether it waits for a page.
     page_by: Option<Instant>,
+    /// What it drives, for itself or for another.
+    works: Vec<(GrowId, Work)>,
 }
 
 impl Progress {
     /// Its time to wait for a page begins.
     fn begin_to_wait(&mut self) {
         self.page_by = self.patience.for_page.and_then(|patience| Instant::now().checked_add(patience));
+    }
+
+    /// Drives what it drives; whether any of it ended, which may be news.
+    fn drive(&mut self, waker: &Waker) -> bool {
+        let before = self.works.len();
+        let context = &mut Context::from_waker(waker);
+        self.works.retain_mut(|(_, work)| Pin::new(work).poll(context).is_pending());
+        self.works.len() < before
+    }
+
+    /// Drives until there is news, or nothing more to be done but to sleep.
+    fn news<E>(&mut self, node: Pin<&Waiter<E>>, waker: &Waker) -> News<E> {
+        loop {
+            match node.look() {
+                News::None if self.drive(waker) => {}
+                news => return news,
+            }
+        }
+    }
+
+    /// It has its outcome. Others go on with what it drove, or nobody does.
+    fn end<B: Backend>(&mut self, core: &Core<B>, outcome: Outcome<B::Error>) -> Outcome<B::Error> {
+        self.started = false;
+        if self.works.is_empty() {
+            return outcome;
+        }
+        let outcome = outcome.map(|loans| Kept::new(core, loans));
+        let mut works = std::mem::take(&mut self.works);
+        core.change(|state, _| state.leave_works(&mut works));
+        drop(works);
+        outcome.map(Kept::into_loans)
     }
 
     /// When it has to look at its time again.
@@ -73,8 +115,9 @@ impl Progress {
 impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
     fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
-        let progress = Progress { started: false, left: None, patience, page_by: None };
-        Self { core, node: Waiter::new(want, rest), progress }
+        let asked_at = patience.asked_at;
+        let progress = Progress { started: false, left: None, patience, page_by: None, works: Vec::new() };
+        Self { core, node: Waiter::new(want, rest, asked_at), progress }
     }
 
     /// Gets, sleeping as long as its patience lasts.
@@ -128,14 +171,11 @@ impl<'a, B: Backend> Getter<'a, B> {
     fn poll_by(self: Pin<&mut Self>, driver: Driver, waker: &Waker) -> Poll<Outcome<B::Error>> {
         let (core, node, progress) = self.parts();
         if progress.started {
-            match node.look() {
+            match progress.news(node, waker) {
                 News::None if progress.left.as_ref().is_none_or(|left| left.will_wake(waker)) => {
                     return Poll::Pending;
                 }
-                News::Done(outcome) => {
-                    progress.started = false;
-                    return Poll::Ready(outcome);
-                }
+                News::Done(outcome) => return Poll::Ready(progress.end(core, outcome)),
                 // Another task has it now, whose waker must be left.
                 News::None | News::Kicked => {}
             }
@@ -149,12 +189,13 @@ impl<'a, B: Backend> Getter<'a, B> {
             });
             match core.change(|state, todo| state.step(node, &mut leaves, unsaid.end.take(), core, todo)) {
                 Step::Done(outcome) => {
-                    progress.started = false;
-                    return Poll::Ready(outcome.map(Kept::into_loans));
+                    return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
                 }
+                Step::TakeOn(id, work) => progress.works.push((id, work)),
                 Step::Ask(grow) => {
+                    let id = grow.id();
                     progress.begin_to_wait();
-                    event!(core, "asks for a page", grow = grow.id());
+                    event!(core, "asks for a page", grow = id);
                     let grow = if B::SLEEPS { grow.until(progress.until()) } else { grow };
                     match core.backend().ask(core.carve.page, grow) {
                         Answer::Now(committed, answer) => {
@@ -167,6 +208,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                             unsaid.end = Some((committed.into_id(), Err(Refusal::TimedOut)));
                             continue;
                         }
+                        Answer::Driven(work) => progress.works.push((id, work)),
                         Answer::Later | Answer::Withdrawn => {}
                     }
                 }
@@ -181,13 +223,10 @@ impl<'a, B: Backend> Getter<'a, B> {
                 }
             }
             // It may have been served or kicked while this thread was elsewhere.
-            match node.look() {
+            match progress.news(node, waker) {
                 News::None => return Poll::Pending,
                 News::Kicked => {}
-                News::Done(outcome) => {
-                    progress.started = false;
-                    return Poll::Ready(outcome);
-                }
+                News::Done(outcome) => return Poll::Ready(progress.end(core, outcome)),
             }
         }
     }
@@ -199,36 +238,43 @@ impl<'a, B: Backend> Getter<'a, B> {
         let only_for_page = progress.patience.deadline != Some(moment);
         let awaited = core.change(|state, todo| state.time_is_up(node, only_for_page, todo));
         if let Some(awaited) = awaited {
-            progress.started = false;
             event!(core, "timed out", awaited = awaited);
-            return Some(Err(GetError::TimedOut(awaited)));
+            return Some(progress.end(core, Err(GetError::TimedOut(awaited))));
         }
         if let News::Done(outcome) = node.look() {
-            progress.started = false;
-            return Some(outcome);
+            return Some(progress.end(core, outcome));
         }
         progress.patience.for_page = progress.patience.for_page.map(|time| time.max(LOOKS_AGAIN));
         progress.begin_to_wait();
         None
     }
 
-    /// Leaves the line. What it was served before comes back.
-    fn cancel(self: Pin<&mut Self>) -> Option<Outcome<B::Error>> {
+    /// Leaves the line. What it was served before goes to the next.
+    fn cancel(self: Pin<&mut Self>) {
+        /// Also if caller code panics, whose wakers and works these are (P5).
+        struct PassesOn<'n, B: Backend>(&'n Core<B>, Pin<&'n Waiter<B::Error>>);
+        impl<B: Backend> Drop for PassesOn<'_, B> {
+            fn drop(&mut self) {
+                if let News::Done(Ok(loans)) = self.1.look() {
+                    self.0.put_loans(&mut loans.into_iter());
+                }
+            }
+        }
         let (core, node, progress) = self.parts();
         if !std::mem::take(&mut progress.started) {
-            return None;
+            return;
         }
+        let _passes_on = PassesOn(core, node);
         let is_task = progress.left.is_some();
+        let mut works = std::mem::take(&mut progress.works);
         core.change(|state, todo| {
             if state.queue.is_linked(node) {
                 state.counts.failures.cancelled += u64::from(is_task);
                 state.leave(node, todo);
             }
+            state.leave_works(&mut works);
         });
-        match node.look() {
-            News::Done(outcome) => Some(outcome),
-            News::None | News::Kicked => None,
-        }
+        drop(works);
     }
 }
 
@@ -256,10 +302,6 @@ impl<B: Backend> Future for Getter<'_, B> {
 impl<B: Backend> Drop for Getter<'_, B> {
     fn drop(&mut self) {
         // SAFETY: it was pinned if it was ever polled, and is not moved any more.
-        let getter = unsafe { Pin::new_unchecked(&mut *self) };
-        let core = getter.core;
-        if let Some(Ok(loans)) = getter.cancel() {
-            core.put_loans(&mut loans.into_iter());
-        }
+        unsafe { Pin::new_unchecked(&mut *self) }.cancel();
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
-use kva::GrowId;
 use kva::sync::thread::Thread;
+use kva::{GrowId, Work};
 
 use crate::waiter::{Class, Want};
 
@@ -28,6 +28,10 @@ pub(crate) struct Pending {
     pub(crate) released: u64,
     /// Where the last of them start.
     heir_of: ArrayVec<usize, REMEMBERED>,
+    /// What its driver left, until another takes it on.
+    pub(crate) parked: Option<Work>,
+    /// Nobody needs it, and it ends when it ends.
+    pub(crate) surplus: bool,
 }
 
 /// Without claims a getter may have several pages released for it before it wakes. This
@@ -61,13 +65,15 @@ pub(crate) struct Grows {
     pending: Vec<Pending>,
     vacant: Vec<u32>,
     asleep: usize,
+    parked: usize,
+    surplus: usize,
 }
 
 impl Grows {
     /// None pending, at most `slots` at once.
     pub(crate) fn new(slots: u32) -> Self {
         let pending = Vec::with_capacity(slots as usize);
-        Self { pending, vacant: (0..slots).rev().collect(), asleep: 0 }
+        Self { pending, vacant: (0..slots).rev().collect(), asleep: 0, parked: 0, surplus: 0 }
     }
 
     /// Whether another may begin.
@@ -75,9 +81,9 @@ impl Grows {
         !self.vacant.is_empty()
     }
 
-    /// How many are pending.
-    pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+    /// How many are pending that somebody counts on.
+    pub(crate) fn counted_on(&self) -> usize {
+        self.pending.len() - self.surplus
     }
 
     /// Whether nothing is pending.
@@ -93,7 +99,8 @@ impl Grows {
     /// Begins a grow.
     pub(crate) fn begin(&mut self, id: GrowId, asleep: Option<Asleep>) {
         self.asleep += usize::from(asleep.is_some());
-        self.pending.push(Pending { id, asleep, released: 0, heir_of: ArrayVec::new() });
+        let heir_of = ArrayVec::new();
+        self.pending.push(Pending { id, asleep, released: 0, heir_of, parked: None, surplus: false });
     }
 
     /// Ends a grow; its slot may begin another.
@@ -101,8 +108,54 @@ impl Grows {
         let at = self.pending.iter().position(|pending| pending.id == id);
         let pending = self.pending.remove(at.expect("a grow ends once, and was begun"));
         self.asleep -= usize::from(pending.asleep.is_some());
+        self.parked -= usize::from(pending.parked.is_some());
+        self.surplus -= usize::from(pending.surplus);
         self.vacant.push(id.slot());
         pending
+    }
+
+    /// Whether the grow is pending still.
+    pub(crate) fn is_pending(&self, id: GrowId) -> bool {
+        self.pending.iter().any(|pending| pending.id == id)
+    }
+
+    /// Nobody counts on this grow any more.
+    pub(crate) fn give_up(&mut self, id: GrowId) {
+        let pending = self.pending.iter_mut().find(|pending| pending.id == id && !pending.surplus);
+        pending.expect("a grow is given up once, while it is pending").surplus = true;
+        self.surplus += 1;
+    }
+
+    /// Keeps what is to be driven for a pending grow until somebody takes it on.
+    pub(crate) fn park(&mut self, id: GrowId, work: Work) {
+        let pending = self.pending.iter_mut().find(|pending| pending.id == id);
+        let before = pending.expect("it is pending").parked.replace(work);
+        debug_assert!(before.is_none(), "a grow has one driver");
+        self.parked += 1;
+    }
+
+    /// Whether any grow has nobody who drives it.
+    pub(crate) fn any_parked(&self) -> bool {
+        self.parked > 0
+    }
+
+    /// Takes on the oldest grow that nobody drives.
+    pub(crate) fn take_on(&mut self) -> Option<(GrowId, Work)> {
+        if self.parked == 0 {
+            return None;
+        }
+        let found = self.pending.iter_mut().find_map(|pending| Some((pending.id, pending.parked.take()?)));
+        self.parked -= usize::from(found.is_some());
+        found
+    }
+
+    /// Takes the youngest grow that nobody drives out of everybody's counting.
+    pub(crate) fn give_up_parked(&mut self) -> Option<Work> {
+        let mut youngest_first = self.pending.iter_mut().rev();
+        let (id, work) = youngest_first.find_map(|pending| Some((pending.id, pending.parked.take()?)))?;
+        self.parked -= 1;
+        self.give_up(id);
+        Some(work)
     }
 
     /// How many getters are asleep inside the back-end.

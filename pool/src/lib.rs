@@ -47,6 +47,7 @@ mod guard;
 mod handle;
 mod knobs;
 mod ledger;
+mod lend;
 mod loan;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -64,8 +65,11 @@ mod typed;
 mod waiter;
 mod waits;
 
-pub use backend::{ArenaPages, Backend, Classic, PageAllocator};
-pub use builder::{Builder, Objects};
+pub use backend::{
+    ArenaPages, AsyncFactory, Backend, Classic, Factory, GrowerError, Growers, ObjectFactory, PageAllocator,
+    Place,
+};
+pub use builder::{Builder, Created, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
 #[cfg(feature = "metrics")]

@@ -16,6 +16,20 @@ pub(crate) struct Loan {
     pub(crate) ptr: NonNull<u8>,
     /// Whether there is an object in it.
     pub(crate) constructed: bool,
+    /// Whether that came with the page, and was never out before.
+    pub(crate) fresh: bool,
+}
+
+impl Loan {
+    /// Without its object.
+    pub(crate) const fn emptied(self) -> Self {
+        Self { constructed: false, fresh: false, ..self }
+    }
+
+    /// With an object.
+    pub(crate) const fn filled(self) -> Self {
+        Self { constructed: true, fresh: false, ..self }
+    }
 }
 
 // SAFETY: a loan is the right to use an item's memory; whoever holds it may pass it on
@@ -50,6 +64,11 @@ impl Rest {
         let mut list = Vec::new();
         list.try_reserve_exact(items).ok()?;
         Some(Self(Some(Box::new(list))))
+    }
+
+    /// With room for all but the first of `items`; `None`: there is no memory for them.
+    pub(crate) fn of(items: u32) -> Option<Self> {
+        if items == 1 { Some(Self::default()) } else { Self::with_room(items as usize) }
     }
 
     /// How many there is room for.

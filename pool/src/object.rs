@@ -1,11 +1,14 @@
 //! The life of a pooled object, as in `pool_cache(9)`: constructed once, when its place is
-//! first handed out; kept constructed from put to get; reset when it is put; destroyed when
-//! its page goes.
+//! first handed out, or made by a factory, with its page; kept from put to get; reset when it is
+//! put; validated before it is got again; destroyed when its page goes.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
 use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
 
-use kva::sync::Arc;
+use kva::sync::{Arc, block_on};
 
 use crate::backend::Backend;
 use crate::core::{Core, Destroy};
@@ -14,16 +17,58 @@ use crate::loan::{Loan, Loans};
 
 type Construct<T> = Box<dyn Fn() -> Result<T, ConstructError> + Send + Sync>;
 type Reset<T> = Box<dyn Fn(&mut T) + Send + Sync>;
+type IsGood<T> = Box<dyn Fn(&mut T) -> bool + Send + Sync>;
+type WillBeGood<T> =
+    Box<dyn for<'a> Fn(&'a mut T) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> + Send + Sync>;
 
-/// How objects are constructed and reset.
+/// How objects are constructed, reset and validated.
 pub(crate) struct Lifecycle<T> {
-    construct: Construct<T>,
+    /// `None`: they come with their pages.
+    construct: Option<Construct<T>>,
     reset: Option<Reset<T>>,
+    validate: Validate<T>,
+}
+
+/// How it is known whether an object that was idle is good still.
+enum Validate<T> {
+    Never,
+    Now(IsGood<T>),
+    Async(WillBeGood<T>),
+}
+
+/// An object that is being validated, in nobody's hands if that panics or is cancelled: then it
+/// is in no state to be used again.
+struct Suspect<'a, T>(&'a mut T);
+
+impl<T> Drop for Suspect<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: whoever made this holds the item, and thinks that there is no object in it.
+        unsafe { std::ptr::drop_in_place(self.0) };
+    }
 }
 
 impl<T> Lifecycle<T> {
     pub(crate) fn new(construct: impl Fn() -> Result<T, ConstructError> + Send + Sync + 'static) -> Self {
-        Self { construct: Box::new(construct), reset: None }
+        Self { construct: Some(Box::new(construct)), ..Self::brought() }
+    }
+
+    /// Of objects that come with their pages.
+    pub(crate) const fn brought() -> Self {
+        Self { construct: None, reset: None, validate: Validate::Never }
+    }
+
+    pub(crate) fn set_validate(&mut self, is_good: impl Fn(&mut T) -> bool + Send + Sync + 'static) {
+        self.validate = Validate::Now(Box::new(is_good));
+    }
+
+    pub(crate) fn set_validate_async(
+        &mut self,
+        is_good: impl for<'a> Fn(&'a mut T) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        self.validate = Validate::Async(Box::new(is_good));
     }
 
     pub(crate) fn set_reset(&mut self, reset: impl Fn(&mut T) + Send + Sync + 'static) {
@@ -80,26 +125,90 @@ impl<B: Backend> Drop for CountsFailure<'_, B> {
     }
 }
 
+/// Counts an object that was not good, or was not found to be, unless it is forgotten.
+struct CountsInvalid<'a, B: Backend>(&'a Core<B>);
+
+impl<B: Backend> Drop for CountsInvalid<'_, B> {
+    fn drop(&mut self) {
+        self.0.lock().counts.invalid += 1;
+    }
+}
+
 impl<T, B: Backend> Shelf<T, B> {
     pub(crate) const fn new(core: Arc<Core<B>>, life: Lifecycle<T>) -> Self {
         Self { core, life }
     }
 
-    /// Makes sure that there is an object in each of these items. If a constructor fails or
-    /// panics all of them go back, with the objects that were constructed.
-    pub(crate) fn construct(&self, loans: Loans) -> Result<(Loan, Vec<Loan>), ConstructError> {
+    /// Whether objects are validated.
+    pub(crate) const fn validates(&self) -> bool {
+        !matches!(self.life.validate, Validate::Never)
+    }
+
+    /// Makes sure that there is a good object in each of these items. `None`: some that came with
+    /// its page was not good. If that is so, or a constructor fails, or anything panics, all of
+    /// them go back, with the objects that are good.
+    pub(crate) async fn ready(&self, loans: Loans) -> Result<Option<(Loan, Vec<Loan>)>, ConstructError> {
         let Loans { first, rest } = loans;
         let mut held = Held { core: &self.core, first: Some(first), loans: rest.into_list() };
-        for loan in held.each().filter(|loan| !loan.constructed) {
-            let counts = CountsFailure(&self.core);
-            let object = (self.life.construct)()?;
-            std::mem::forget(counts);
-            // SAFETY: a loan is the exclusive use of an item, whose layout is `T`'s, and there
-            // is no object in this one.
-            unsafe { loan.ptr.cast::<T>().write(object) };
+        let mut all_good = true;
+        for loan in held.each() {
+            if loan.constructed && !loan.fresh && self.validates() {
+                self.validate(loan).await;
+            }
+            if !loan.constructed {
+                match &self.life.construct {
+                    Some(construct) => self.construct(construct, loan)?,
+                    None => all_good = false,
+                }
+            }
+        }
+        Ok(all_good.then(|| held.into_parts()))
+    }
+
+    /// As [`ready`](Self::ready), on this thread. Returns at once where there is nothing to do,
+    /// and waits only for an async validation.
+    pub(crate) fn ready_now(&self, loans: Loans) -> Result<Option<(Loan, Vec<Loan>)>, ConstructError> {
+        if loans.rest.room() == 0 && loans.first.constructed && !self.validates() {
+            return Ok(Some((loans.first, Vec::new())));
+        }
+        let mut ready = pin!(self.ready(loans));
+        let mut poll = |waker: &Waker| ready.as_mut().poll(&mut Context::from_waker(waker));
+        match poll(Waker::noop()) {
+            Poll::Ready(ready) => ready,
+            Poll::Pending => block_on(|waker, _| match poll(waker) {
+                Poll::Ready(ready) => ControlFlow::Break(ready),
+                Poll::Pending => ControlFlow::Continue(None),
+            }),
+        }
+    }
+
+    /// Destroys the object in an item unless it is good still.
+    async fn validate(&self, loan: &mut Loan) {
+        // Until it is known to be good.
+        loan.constructed = false;
+        // SAFETY: a loan is the exclusive use of an item, and there was an object in this one.
+        let suspect = Suspect(unsafe { loan.ptr.cast::<T>().as_mut() });
+        let counts = CountsInvalid(&self.core);
+        let good = match &self.life.validate {
+            Validate::Never => true,
+            Validate::Now(is_good) => is_good(&mut *suspect.0),
+            Validate::Async(will_be_good) => will_be_good(&mut *suspect.0).await,
+        };
+        if good {
+            std::mem::forget((counts, suspect));
             loan.constructed = true;
         }
-        Ok(held.into_parts())
+    }
+
+    fn construct(&self, construct: &Construct<T>, loan: &mut Loan) -> Result<(), ConstructError> {
+        let counts = CountsFailure(&self.core);
+        let object = construct()?;
+        std::mem::forget(counts);
+        // SAFETY: a loan is the exclusive use of an item, whose layout is `T`'s, and there
+        // is no object in this one.
+        unsafe { loan.ptr.cast::<T>().write(object) };
+        loan.constructed = true;
+        Ok(())
     }
 
     /// Puts an object back, reset. If the reset panics, the object is in no state to be used
@@ -124,7 +233,7 @@ impl<T, B: Backend> Shelf<T, B> {
 
     /// Destroys an object and puts its place back, also if the destructor panics.
     pub(crate) fn discard(&self, loan: Loan) {
-        let empty = Loan { constructed: false, ..loan };
+        let empty = loan.emptied();
         let _goes_back = Held { core: &*self.core, first: Some(empty), loans: Vec::new() };
         // SAFETY: there is an object in a loan that is constructed, which nobody else has,
         // and after this nobody thinks so.
@@ -135,7 +244,7 @@ impl<T, B: Backend> Shelf<T, B> {
     pub(crate) fn take(&self, loan: Loan) -> T {
         // SAFETY: as in `discard`.
         let object = unsafe { loan.ptr.cast::<T>().read() };
-        self.core.put_loan(Loan { constructed: false, ..loan });
+        self.core.put_loan(loan.emptied());
         object
     }
 
@@ -143,7 +252,7 @@ impl<T, B: Backend> Shelf<T, B> {
     pub(crate) fn fill(&self, loan: Loan, object: T) -> Loan {
         let ptr = loan.ptr.cast::<T>();
         if loan.constructed {
-            let empty = Loan { constructed: false, ..loan };
+            let empty = loan.emptied();
             let goes_back = Held { core: &*self.core, first: Some(empty), loans: Vec::new() };
             // SAFETY: as in `discard`.
             unsafe { ptr.drop_in_place() };
@@ -151,6 +260,6 @@ impl<T, B: Backend> Shelf<T, B> {
         }
         // SAFETY: the item is ours alone, and there is nothing in it.
         unsafe { ptr.write(object) };
-        Loan { constructed: true, ..loan }
+        loan.filled()
     }
 }

@@ -13,6 +13,8 @@
 //!    link; every other free item is in one of the page's chains: in `objects` if there is an
 //!    object in it, else in `empty`. So a page comes and goes in constant time.
 //! 3. An item's link is [`OUT`] exactly while the item is out.
+//!    A page that comes with an object has one item, and `fresh` is zero until that is handed out:
+//!    the one item that is in a chain before it ever was.
 //! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
 //!    neither when none is, or when it was set apart to have its objects destroyed. Where
 //!    objects are kept, pages with free ones come before those without in both lists.
@@ -86,6 +88,8 @@ pub(crate) struct Pages<P> {
     carve: Carve,
     /// Whether objects are kept in free items.
     keeps: bool,
+    /// Whether a page comes with an object in its one item.
+    filled: bool,
     pages: Vec<Page<P>>,
     /// `items[page * carve.items + index]` is the next item of the chain, or [`OUT`].
     items: Vec<u32>,
@@ -115,10 +119,12 @@ fn hash(base: usize) -> u64 {
 
 impl<P> Pages<P> {
     /// No pages, and room for `capacity`. `None`: there is no memory for the tables.
-    pub(crate) fn new(carve: Carve, capacity: u32, keeps: bool) -> Option<Self> {
+    pub(crate) fn new(carve: Carve, capacity: u32, keeps: bool, filled: bool) -> Option<Self> {
+        debug_assert!(!filled || (keeps && carve.items == 1));
         let mut pages = Self {
             carve,
             keeps,
+            filled,
             pages: Vec::new(),
             items: Vec::new(),
             callers: Vec::new(),
@@ -176,7 +182,8 @@ impl<P> Pages<P> {
     /// Adds a page that starts at `base`, all its items free.
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
-        let page = Page { payload: Some(payload), base, free: items, fresh: 0, objects: END, empty: END };
+        let objects = if self.filled { 0 } else { END };
+        let page = Page { payload: Some(payload), base, free: items, fresh: 0, objects, empty: END };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -189,6 +196,10 @@ impl<P> Pages<P> {
             }
             self.pages.len() as u32 - 1
         };
+        if self.filled {
+            self.items[at as usize] = END;
+            self.constructed += 1;
+        }
         self.file(at, true);
         self.free_items += items as usize;
         self.held += 1;
@@ -229,14 +240,14 @@ impl<P> Pages<P> {
             (END, empty) => empty,
             (object, _) => object,
         };
+        let fresh = index == page.fresh;
         let number = at as usize * items as usize + index as usize;
         let link = std::mem::replace(&mut self.items[number], OUT);
+        page.fresh += u32::from(fresh);
         if constructed {
             page.objects = link;
             self.constructed -= 1;
-        } else if index == page.fresh {
-            page.fresh += 1;
-        } else {
+        } else if !fresh {
             page.empty = link;
         }
         if CHECKED {
@@ -253,7 +264,7 @@ impl<P> Pages<P> {
                 self.file(at, false);
             }
         }
-        Some(Loan { slot: Slot { page: at, index }, ptr, constructed })
+        Some(Loan { slot: Slot { page: at, index }, ptr, constructed, fresh })
     }
 
     /// Finds the item that starts at `ptr`.
@@ -427,7 +438,7 @@ mod tests {
 
     fn pages(items: u32, capacity: u32) -> Pages<usize> {
         let carve = Carve::new(Layout::from_size_align(24, 8).unwrap(), 64, Some(items)).unwrap();
-        Pages::new(carve, capacity, false).unwrap()
+        Pages::new(carve, capacity, false, false).unwrap()
     }
 
     fn address(n: usize) -> NonNull<u8> {
@@ -457,7 +468,7 @@ mod tests {
     fn an_offset_past_four_gigabytes_is_no_item() {
         const GRANULE: usize = 1 << 33;
         let carve = Carve::new(Layout::from_size_align(1, 1).unwrap(), GRANULE, Some(2)).unwrap();
-        let mut pages = Pages::new(carve, 1, false).unwrap();
+        let mut pages = Pages::new(carve, 1, false, false).unwrap();
         pages.insert((), address(GRANULE));
         let pointer = GRANULE + (1 << 32);
         assert_eq!(

@@ -17,7 +17,7 @@ use crate::object::Shelf;
 use crate::raw::RawPool;
 use crate::reservation::Reservation;
 use crate::typed::Pool;
-use crate::waiter::{Class, Outcome, Want};
+use crate::waiter::{Class, Want};
 
 /// A get with more to say, as [`Pool::request`] and [`RawPool::request`] begin it: who asks,
 /// and how long it would wait.
@@ -238,14 +238,12 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     }
 
     fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
-        let want = self.want(1, caller);
-        let loans = Getter::get(&self.shelf().core, want, Rest::default(), self.patience);
-        constructed(self.shelf(), loans)
+        let (first, _) = self.shelf().lend(self.want(1, caller), Rest::default(), self.patience)?;
+        Ok(first)
     }
 
     fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
-        let loans = self.shelf().core.try_get(self.want(1, caller), Rest::default())?;
-        let (first, _) = self.shelf().construct(loans).map_err(TryGetError::Construct)?;
+        let (first, _) = self.shelf().try_lend(self.want(1, caller), Rest::default())?;
         Ok(first)
     }
 
@@ -338,8 +336,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let shelf = self.shelf();
         let (Several { want, rest }, mut list) =
             Several::new(&self, &*shelf.core, items, Location::caller())?;
-        let loans = Getter::get(&shelf.core, want, rest, self.patience)?;
-        let (first, rest) = shelf.construct(loans).map_err(GetError::Construct)?;
+        let (first, rest) = shelf.lend(want, rest, self.patience)?;
         list.extend(std::iter::once(first).chain(rest).map(|loan| Item::new(shelf, loan)));
         Ok(list)
     }
@@ -360,8 +357,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let shelf = self.shelf();
         let (Several { want, rest }, _) =
             Several::new::<_, _, ()>(&self, &shelf.core, items, Location::caller())?;
-        let loans = Getter::get(&shelf.core, want, rest, self.patience)?;
-        Reservation::new(shelf.clone(), loans).map_err(GetError::Construct)
+        Ok(Reservation::new(shelf.clone(), shelf.lend(want, rest, self.patience)?))
     }
 
     /// Sets `items` objects aside if they are there, or if the back-end has the pages for them
@@ -380,8 +376,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let shelf = self.shelf();
         let (Several { want, rest }, _) =
             Several::new::<_, _, ()>(&self, &shelf.core, items, Location::caller())?;
-        let loans = shelf.core.try_get(want, rest)?;
-        Reservation::new(shelf.clone(), loans).map_err(TryGetError::Construct)
+        Ok(Reservation::new(shelf.clone(), shelf.try_lend(want, rest)?))
     }
 
     /// As [`reserve`](Self::reserve), without blocking the thread; the future borrows nothing.
@@ -402,25 +397,18 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
                 return Ok(Reservation::empty(shelf));
             };
             let (Several { want, rest }, _) = several?;
-            let loans = Getter::get_async(&shelf.core, want, rest, patience).await?;
-            Reservation::new(shelf, loans).map_err(GetError::Construct)
+            let good = shelf.lend_async(want, rest, patience).await?;
+            Ok(Reservation::new(shelf, good))
         }
     }
 }
 
-fn constructed<T, B: Backend>(
-    shelf: &Shelf<T, B>,
-    loans: Outcome<B::Error>,
-) -> Result<Loan, GetError<B::Error>> {
-    let (first, _) = shelf.construct(loans?).map_err(GetError::Construct)?;
-    Ok(first)
-}
-
 async fn lend_async<T, B: Backend>(
-    shelf: &Shelf<T, B>,
+    shelf: &Arc<Shelf<T, B>>,
     want: Want,
     patience: Patience,
 ) -> Result<Loan, GetError<B::Error>> {
     const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
-    constructed(shelf, Getter::get_async(&shelf.core, want, Rest::default(), patience).await)
+    let (first, _) = shelf.lend_async(want, Rest::default(), patience).await?;
+    Ok(first)
 }

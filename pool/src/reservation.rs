@@ -6,9 +6,9 @@ use kva::Arena;
 use kva::sync::Arc;
 
 use crate::backend::Backend;
-use crate::error::ConstructError;
 use crate::guard::OwnedItem;
-use crate::loan::{Loan, Loans};
+use crate::lend::Good;
+use crate::loan::Loan;
 use crate::object::Shelf;
 
 /// Objects set aside for one who will need them: [`get`](Self::get) neither waits nor fails.
@@ -53,11 +53,10 @@ impl<T, B: Backend> Reservation<T, B> {
         Self { shelf, loans: Vec::new() }
     }
 
-    /// Of these items; if a constructor fails they all go back.
-    pub(crate) fn new(shelf: Arc<Shelf<T, B>>, loans: Loans) -> Result<Self, ConstructError> {
-        let (first, mut loans) = shelf.construct(loans)?;
+    /// Of these objects.
+    pub(crate) fn new(shelf: Arc<Shelf<T, B>>, (first, mut loans): Good) -> Self {
         loans.push(first);
-        Ok(Self { shelf, loans })
+        Self { shelf, loans }
     }
 
     /// One of the objects; `None` once all that were reserved have been got. Never waits and

@@ -27,6 +27,7 @@ pub(crate) struct Counts {
     pub(crate) below_low: u64,
     pub(crate) stolen: u64,
     pub(crate) leaked: u64,
+    pub(crate) invalid: u64,
     pub(crate) most_out: usize,
     pub(crate) most_pages: u32,
     pub(crate) failures: Failures,
@@ -145,11 +146,15 @@ pub struct PoolStats {
     pub puts: u64,
     /// Items that were leaked on purpose.
     pub leaked: u64,
+    /// Objects that were destroyed because they were not good any more when they were to be got
+    /// again.
+    pub invalid: u64,
     /// Pages ever asked for.
     pub grows: u64,
     /// Grows that ended with an error.
     pub refused: u64,
-    /// Grows that were withdrawn because a put served their waiter.
+    /// Grows that were withdrawn, or given up where a factory had begun, because a put served
+    /// their waiter.
     pub withdrawn: u64,
     /// Pages ever given up.
     pub released: u64,
@@ -199,6 +204,7 @@ impl PoolStats {
             gets: counts.gets,
             puts: counts.puts,
             leaked: counts.leaked,
+            invalid: counts.invalid,
             grows: counts.grows,
             refused: counts.refused,
             withdrawn: counts.withdrawn,

@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use arrayvec::ArrayVec;
-use kva::GrowId;
 use kva::sync::BATCH;
+use kva::{GrowId, Work};
 
 use crate::backend::Backend;
 use crate::core::Core;
@@ -57,6 +57,8 @@ pub(crate) struct Todo<'a, B: Backend> {
     pub(crate) kicked: ArrayVec<Waker, BATCH>,
     pub(crate) releases: ArrayVec<Release<B::Page>, BATCH>,
     pub(crate) forgets: ArrayVec<GrowId, BATCH>,
+    /// Of grows that nobody needs, dropped unlocked. That may end them.
+    pub(crate) works: ArrayVec<Work, BATCH>,
     /// Wakers and errors that nobody wants, dropped unlocked.
     pub(crate) unused: ArrayVec<Unused<B::Error>, BATCH>,
     /// There was more to decide than there is room for.
@@ -85,6 +87,7 @@ impl<'a, B: Backend> Todo<'a, B> {
             kicked: ArrayVec::new(),
             releases: ArrayVec::new(),
             forgets: ArrayVec::new(),
+            works: ArrayVec::new(),
             unused: ArrayVec::new(),
             more: false,
         }
@@ -116,6 +119,9 @@ impl<'a, B: Backend> Todo<'a, B> {
             }
             while let Some(unused) = self.unused.pop() {
                 self.guarded(|| drop(unused));
+            }
+            while let Some(work) = self.works.pop_at(0) {
+                self.guarded(|| drop(work));
             }
             self.dismantle();
             while let Some(Release { page, to }) = self.releases.pop_at(0) {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use kva::Arena;
 use kva::sync::{Arc, Mutex};
 
-use crate::backend::Backend;
-use crate::builder::{Builder, Objects};
+use crate::backend::{Backend, ObjectFactory};
+use crate::builder::{Builder, Created, Objects};
 use crate::error::{ConstructError, GetError, TryGetError};
 use crate::guard::{Item, OwnedItem};
 use crate::handle::Handle;
@@ -102,6 +102,14 @@ impl<T: Send + 'static> Pool<T, Arena> {
         construct: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Builder<Objects<T>> {
         Builder::objects(hard_limit, move || construct().map_err(Into::into))
+    }
+}
+
+impl<F: ObjectFactory> Pool<F::Object, F> {
+    /// A pool of at most `hard_limit` objects that `factory` makes: connections, files, whatever
+    /// is slow to make, can fail, or may never come.
+    pub fn from_factory(hard_limit: u32, factory: F) -> Builder<Created<F>> {
+        Builder::created(hard_limit, factory)
     }
 }
 

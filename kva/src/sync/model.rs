@@ -17,6 +17,15 @@ pub mod atomic {
 /// Threads.
 pub mod thread {
     pub use loom::thread::{JoinHandle, Thread, current, spawn, yield_now};
+
+    /// A thread that nobody joins.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn spawn_named(_: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        drop(spawn(work));
+        Ok(())
+    }
 }
 
 /// Two, so that small worlds reach the code that goes round again.

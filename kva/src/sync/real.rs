@@ -95,6 +95,14 @@ impl<T> Mutex<T> {
 /// Threads.
 pub mod thread {
     pub use std::thread::{JoinHandle, Thread, current, spawn, yield_now};
+
+    /// A thread that nobody joins.
+    ///
+    /// # Errors
+    /// The system has none.
+    pub fn spawn_named(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+    }
 }
 
 /// How much is decided under one hold of a lock before it is dropped and acted

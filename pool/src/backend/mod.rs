@@ -1,10 +1,12 @@
 //! Where pages come from.
 //!
-//! A back-end is asked for a page with a [`Grow`] token in hand and does one of three
+//! A back-end is asked for a page with a [`Grow`] token in hand and does one of four
 //! things, never sleeping longer than its kind allows:
 //!
 //! - it has a page, or knows that it will have none: it commits and answers at once;
 //! - it has none now: it keeps the token, and delivers when it has one ([`Arena`](kva::Arena));
+//! - it makes one as somebody drives it, and hands its asker what is to be driven
+//!   ([`AsyncFactory`], [`Growers`]);
 //! - it sleeps on the caller's thread until it has one ([`Classic`]). Then it commits
 //!   *before* it sleeps, and says so by [`SLEEPS`](Backend::SLEEPS): no put can reach that
 //!   getter, and the pool falls back on option 3's rule to get it out.
@@ -20,9 +22,15 @@ use kva::sync::{Arc, Weak};
 use kva::{Answer, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
 
 mod arena;
+mod async_factory;
 mod classic;
+mod factory;
+mod growers;
 
+pub use async_factory::AsyncFactory;
 pub use classic::{ArenaPages, Classic, PageAllocator};
+pub use factory::{Factory, ObjectFactory, Place};
+pub use growers::{GrowerError, Growers};
 
 /// Where pages come from. Every method is called with no lock of ours held (P8).
 ///
@@ -89,6 +97,10 @@ pub unsafe trait Backend: Send + Sync + 'static {
 
     /// Whether [`ask`](Self::ask) may sleep on its caller's thread.
     const SLEEPS: bool = false;
+    /// Whether a page is one item that comes with an object in it, made for the request: a
+    /// [factory](crate::ObjectFactory). An item that comes back without its object is then
+    /// released; and no page is, to serve who is asleep in here, since it would not come again.
+    const CREATES: bool = false;
     /// Whether [`release_to`](Self::release_to) hands the page to its heir, so that
     /// nobody can take it on the way. Matters only where [`SLEEPS`](Self::SLEEPS).
     const CLAIMS: bool = false;

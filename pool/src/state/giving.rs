@@ -31,6 +31,7 @@ impl<B: Backend> State<B> {
         let (head, supply) = (self.queue.oldest(), self.supply());
         let is_of_use = |asleep: &Asleep| asleep.want.items as usize <= supply.of(asleep.want.class);
         if B::SLEEPS
+            && !B::CREATES
             && let Some(heir) = self.grows.next_heir(B::CLAIMS || once, is_of_use)
             && let Some(asleep) = &heir.asleep
             && (head == NEVER || (B::CLAIMS && asleep.asked_at < head))
@@ -48,6 +49,7 @@ impl<B: Backend> State<B> {
     /// Law 8: a page that became idle by other ways than a put. One for each sleeper.
     pub(super) fn give_to_sleepers(&mut self, todo: &mut Todo<'_, B>) {
         while B::SLEEPS
+            && !B::CREATES
             && self.grows.any_without_a_page()
             && let Some(page) = self.pages.idle_page()
         {

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use kva::sync::{Arc, thread};
-use kva::{Clock, Grow, GrowId, GrowTable, Refusal};
+use kva::{Clock, Grow, GrowId, GrowTable, Refusal, Work};
 
 use crate::backend::Backend;
 use crate::core::{Core, Kept};
@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::loan::{Loans, Rest, Slot};
 use crate::pages::{Pages, PutError};
 use crate::stats::Counts;
-use crate::todo::{Todo, Unused};
+use crate::todo::{Heir, Todo, Unused};
 use crate::waiter::{Class, Leaves, News, Queue, Waiter, Want};
 use crate::waits::Waits;
 
@@ -67,6 +67,8 @@ pub(crate) enum Step<'a, B: Backend> {
     Done(Result<Kept<'a, B>, GetError<B::Error>>),
     /// Ask the back-end, then come back if it answered.
     Ask(Grow<B::Page, B::Error>),
+    /// Drive this grow of somebody who left, and sleep.
+    TakeOn(GrowId, Work),
     /// Sleep on its node.
     Sleep,
 }
@@ -77,12 +79,14 @@ pub(crate) type Arrival<B> = (<B as Backend>::Page, NonNull<u8>);
 /// How a grow ended.
 pub(crate) type End<B> = Result<Arrival<B>, Refusal<<B as Backend>::Error>>;
 
-impl<E> From<Refusal<E>> for GetError<E> {
-    fn from(refusal: Refusal<E>) -> Self {
+impl<E> GetError<E> {
+    /// What a waiter is told of a refusal, if anything.
+    fn of(refusal: Refusal<E>) -> Option<Self> {
         match refusal {
-            Refusal::Error(error) => Self::Backend(error),
-            Refusal::TimedOut => Self::TimedOut(Awaited::Page),
-            _ => Self::Abandoned,
+            Refusal::Error(error) => Some(Self::Backend(error)),
+            Refusal::TimedOut => Some(Self::TimedOut(Awaited::Page)),
+            Refusal::GivenUp => None,
+            _ => Some(Self::Abandoned),
         }
     }
 }
@@ -209,8 +213,10 @@ impl<B: Backend> State<B> {
         let linked = self.queue.is_linked(node);
         let want = self.queue.want(node);
         let demand = self.demand((!linked).then_some(want));
-        let mut grow = None;
-        if self.is_uncovered(demand) && self.grows.has_room() && self.ledger.reserve() {
+        let mut next = Step::Sleep;
+        if let Some((id, work)) = self.grows.take_on() {
+            next = Step::TakeOn(id, work);
+        } else if self.is_uncovered(demand) && self.grows.has_room() && self.ledger.reserve() {
             let slot = self.grows.take_slot().expect("there was room");
             let asked_at = self.queue.asked_at(node);
             let token = self.fixed.table.reserve(slot, asked_at, core.clone());
@@ -226,7 +232,7 @@ impl<B: Backend> State<B> {
                 self.leave(node, todo);
                 return Step::Ask(token);
             }
-            grow = Some(token);
+            next = Step::Ask(token);
         }
         if linked {
             todo.unused.extend(self.queue.rearm(node, waker).map(Unused::Waker));
@@ -234,7 +240,7 @@ impl<B: Backend> State<B> {
             let waker = waker.take().expect("whoever may have to wait brings a waker");
             self.queue.link(node, waker.into_owned());
         }
-        grow.map_or(Step::Sleep, Step::Ask)
+        next
     }
 
     /// The getter's time is up: it leaves, unless it was served, or waits for a put while
@@ -264,6 +270,23 @@ impl<B: Backend> State<B> {
         }
     }
 
+    /// A getter leaves that drove these grows. What is needed of them is kept for another who
+    /// waits. The rest stays with the caller, to be dropped unlocked.
+    pub(crate) fn leave_works(&mut self, works: &mut Vec<(GrowId, Work)>) {
+        let driven = std::mem::take(works);
+        // The youngest first: the oldest have got farthest.
+        for (id, work) in driven.into_iter().rev() {
+            if !self.grows.is_pending(id) {
+                works.push((id, work));
+            } else if self.grows.counted_on() > self.needed_grows() {
+                self.grows.give_up(id);
+                works.push((id, work));
+            } else {
+                self.grows.park(id, work);
+            }
+        }
+    }
+
     /// A grow ended: its slot becomes a page or is free. The error is the caller's to
     /// hand to one waiter.
     pub(crate) fn end_grow(
@@ -272,7 +295,8 @@ impl<B: Backend> State<B> {
         end: End<B>,
         todo: &mut Todo<'_, B>,
     ) -> Result<(), GetError<B::Error>> {
-        let pending = self.grows.end(id);
+        let mut pending = self.grows.end(id);
+        todo.works.extend(pending.parked.take());
         let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
         self.counts.stolen += pending.stolen(came_back, B::CLAIMS);
         if pending.released > 0 {
@@ -288,8 +312,20 @@ impl<B: Backend> State<B> {
             }
             Err(refusal) => {
                 self.ledger.ended();
-                self.counts.refused += u64::from(!matches!(refusal, Refusal::TimedOut));
-                Err(refusal.into())
+                match refusal {
+                    Refusal::GivenUp => self.counts.withdrawn += 1,
+                    Refusal::TimedOut => {}
+                    _ => self.counts.refused += 1,
+                }
+                let error = GetError::of(refusal);
+                // Of a grow that nobody counted on, nobody is told.
+                let error = if pending.surplus {
+                    todo.unused.extend(error.map(Unused::Error));
+                    None
+                } else {
+                    error
+                };
+                error.map_or(Ok(()), Err)
             }
         }
     }
@@ -337,7 +373,8 @@ impl<B: Backend> State<B> {
         todo.ended.extend(self.queue.finish_head(class, Err(error)));
     }
 
-    /// Takes an item back, with an object in it or without.
+    /// Takes an item back, with an object in it or without. A page that came with its object
+    /// and comes back without is of no use any more.
     pub(crate) fn put(
         &mut self,
         slot: Slot,
@@ -347,7 +384,11 @@ impl<B: Backend> State<B> {
         self.pages.put(slot, constructed)?;
         self.counts.puts += 1;
         if let Some(page) = self.pages.idle_page_of(slot) {
-            self.offer(page, todo);
+            if B::CREATES && !constructed {
+                self.give_up(page, Heir::Anybody, todo);
+            } else {
+                self.offer(page, todo);
+            }
         }
         Ok(())
     }

@@ -22,6 +22,8 @@
 //!    who gather in two pools do not wait for each other.
 //! 8. **No page lies idle beside a getter asleep in the back-end** that could use it and has
 //!    had none, if nobody older waits here (option 3).
+//! 9. **No grow that somebody counts on is without a driver,** where it needs one, but that
+//!    somebody who was kicked is on the way to take it on.
 
 use kva::NEVER;
 use kva::sync::BATCH;
@@ -52,6 +54,7 @@ impl<B: Backend> State<B> {
             self.withdraw(todo);
             self.call_for_grow(todo);
         }
+        self.find_drivers(todo);
         self.check();
     }
 
@@ -71,7 +74,7 @@ impl<B: Backend> State<B> {
     pub(super) fn withdraw(&mut self, todo: &mut Todo<'_, B>) {
         loop {
             let needed = self.needed_grows();
-            if self.grows.len() <= needed && !self.ledger.is_over() {
+            if self.grows.counted_on() <= needed && !self.ledger.is_over() {
                 return;
             }
             if todo.forgets.is_full() {
@@ -162,19 +165,40 @@ impl<B: Backend> State<B> {
 
     /// Law 2.
     pub(super) fn call_for_grow(&mut self, todo: &mut Todo<'_, B>) {
-        let Some(class) = self.queue.oldest_class() else { return };
-        if self.queue.any_kicked()
-            || !self.is_uncovered(self.demand(None))
-            || !self.ledger.has_room()
-            || !self.grows.has_room()
+        if !self.queue.any_kicked()
+            && self.is_uncovered(self.demand(None))
+            && self.ledger.has_room()
+            && self.grows.has_room()
         {
-            return;
+            self.kick_oldest(todo);
         }
+    }
+
+    /// Tells the oldest waiter to look.
+    fn kick_oldest(&mut self, todo: &mut Todo<'_, B>) {
+        let Some(class) = self.queue.oldest_class() else { return };
         if todo.is_full_of_wakes() {
             todo.more = true;
             return;
         }
         todo.kicked.extend(self.queue.kick_head(class));
+    }
+
+    /// Law 9.
+    pub(super) fn find_drivers(&mut self, todo: &mut Todo<'_, B>) {
+        while self.grows.any_parked() {
+            if self.grows.counted_on() <= self.needed_grows() {
+                if !self.queue.any_kicked() {
+                    self.kick_oldest(todo);
+                }
+                return;
+            }
+            if todo.works.is_full() {
+                todo.more = true;
+                return;
+            }
+            todo.works.extend(self.grows.give_up_parked());
+        }
     }
 
     /// Law 5: nobody waits for a closed pool.

@@ -56,7 +56,7 @@ impl<B: Backend> State<B> {
     /// Whether `demand` is more than what is free or pending. What is being brought by one who
     /// does not wait is that one's.
     pub(super) fn is_uncovered(&self, demand: usize) -> bool {
-        demand > self.grows.len() * self.fixed.items_per_page + self.pages.free_items()
+        demand > self.grows.counted_on() * self.fixed.items_per_page + self.pages.free_items()
     }
 
     /// How many grows are needed for those who wait. What is free counts only as far as no

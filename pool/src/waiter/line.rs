@@ -115,8 +115,10 @@ impl<E> Line<E> {
     pub(super) fn has_to_wait(&mut self, node: Pin<&Waiter<E>>, now: impl FnOnce() -> u64) {
         let overtakes = self.overtakes;
         self.shared_mut(node_of(node), |shared| {
-            if shared.asked_at == NEVER {
-                shared.asked_at = now();
+            if shared.who.is_none() {
+                if shared.asked_at == NEVER {
+                    shared.asked_at = now();
+                }
                 shared.overtakes_before = overtakes;
                 shared.who = Some((thread::current(), Instant::now()));
             }

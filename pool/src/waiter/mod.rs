@@ -45,7 +45,6 @@ use std::ptr::NonNull;
 use std::task::Waker;
 use std::time::Instant;
 
-use kva::NEVER;
 use kva::sync::UnsafeCell;
 use kva::sync::atomic::{AtomicU32, Ordering::Acquire};
 use kva::sync::thread::Thread;
@@ -117,7 +116,7 @@ struct Shared<E> {
     want: Want,
     /// Room for all but the first item.
     rest: Rest,
-    /// By the back-end's clock; [`NEVER`] until it first has to wait.
+    /// By the back-end's clock; [`NEVER`](kva::NEVER) until it first has to wait.
     asked_at: u64,
     /// Its line's overtakes when it first had to wait.
     overtakes_before: u64,
@@ -133,8 +132,9 @@ unsafe impl<E: Send> Send for Waiter<E> {}
 unsafe impl<E: Send> Sync for Waiter<E> {}
 
 impl<E> Waiter<E> {
-    /// One who wants `want` and has not come yet. `rest` has room for all but the first item.
-    pub(crate) fn new(want: Want, rest: Rest) -> Self {
+    /// One who wants `want` and came at `asked_at`; [`NEVER`](kva::NEVER): it has not come yet. `rest` has
+    /// room for all but the first item.
+    pub(crate) fn new(want: Want, rest: Rest, asked_at: u64) -> Self {
         debug_assert!(rest.room() + 1 >= want.items as usize);
         Self {
             word: AtomicU32::new(WAITING),
@@ -146,7 +146,7 @@ impl<E> Waiter<E> {
                 kicked: false,
                 want,
                 rest,
-                asked_at: NEVER,
+                asked_at,
                 overtakes_before: 0,
                 waker: None,
                 who: None,

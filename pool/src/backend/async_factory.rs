@@ -1,0 +1,79 @@
+//! Objects that are created by a future.
+
+use std::alloc::Layout;
+
+use kva::sync::Arc;
+use kva::{Answer, Grow, Work};
+
+use super::Backend;
+use super::factory::{GivesUp, Place, object_factory};
+
+type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
+
+/// Objects that are created by futures, which whoever waits drives: no runtime is needed but the
+/// one that the futures themselves need, and nothing is spawned.
+///
+/// A getter polls what it began beside its place in line, and takes what comes first: a put, its
+/// own object or another's. If it is served or leaves, what it began goes on with the next who
+/// needs it, or is dropped. The slot of the limit is free when it has been.
+///
+/// A future that panics is the panic of who drives it, and one that fails is the error of one
+/// waiter. Neither costs a slot. A future that never ends holds a slot while somebody waits for
+/// it, and holds up nobody whom a put or another creation can serve. It goes on as its driver is
+/// polled: one that must go on by itself is to be [spawned](crate::AsyncFactory::new) in
+/// `create`.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use pool::{AsyncFactory, Pool};
+/// use std::io;
+///
+/// async fn connect() -> io::Result<String> {
+///     Ok("connected".to_owned())
+/// }
+///
+/// let pool = Pool::from_factory(8, AsyncFactory::new(connect)).build()?;
+/// let connection = pool.get_async().await?;
+/// assert_eq!(*connection, "connected");
+/// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct AsyncFactory<T, E> {
+    begin: Begin<T, E>,
+}
+
+impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
+    /// Creates objects by the futures that `create` returns. It is called when the future is
+    /// first driven.
+    pub fn new<F>(create: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let create = Arc::new(create);
+        let begin = move |gives_up: GivesUp<Place<T>, E>| {
+            let create = create.clone();
+            Work::new(async move {
+                // Dropped after the future, so that its slot is free when nothing is left of it.
+                let gives_up = gives_up;
+                let created = create().await;
+                gives_up.into_committed().finish(created.map(Place::new).map_err(Into::into));
+            })
+        };
+        Self { begin: Box::new(begin) }
+    }
+}
+
+object_factory!(AsyncFactory);
+
+// SAFETY: each place is on the heap, and nobody else's until it is freed.
+unsafe impl<T: Send + 'static, E: Send + 'static> Backend for AsyncFactory<T, E> {
+    object_factory!(@backend E);
+
+    fn ask(&self, _: Layout, grow: Grow<Place<T>, E>) -> Answer<Place<T>, E> {
+        match grow.commit() {
+            Ok(committed) => Answer::Driven((self.begin)(GivesUp::new(committed))),
+            Err(_withdrawn) => Answer::Withdrawn,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! From a wish to good objects: served, and then validated or constructed. Where an object that
+//! came with its page is not good any more, its page goes and its getter begins again, as old as
+//! it was.
+
+use kva::sync::Arc;
+
+use crate::backend::Backend;
+use crate::error::{GetError, TryGetError};
+use crate::getter::{Getter, Patience};
+use crate::loan::{Loan, Rest};
+use crate::object::Shelf;
+use crate::waiter::Want;
+
+/// The first, and all others with room for it.
+pub(crate) type Good = (Loan, Vec<Loan>);
+
+impl<T, B: Backend> Shelf<T, B> {
+    /// Gets what is wanted, sleeping. `rest` has room for all but the first.
+    pub(crate) fn lend(
+        self: &Arc<Self>,
+        want: Want,
+        mut rest: Rest,
+        patience: Patience,
+    ) -> Result<Good, GetError<B::Error>> {
+        let patience = self.came_now(patience);
+        loop {
+            let loans = Getter::get(&self.core, want, rest, patience)?;
+            if let Some(good) = self.ready_now(loans).map_err(GetError::Construct)? {
+                return Ok(good);
+            }
+            rest = Rest::of(want.items).ok_or(GetError::NoMemory(want.items as usize))?;
+        }
+    }
+
+    /// As [`lend`](Self::lend), without blocking the thread.
+    pub(crate) async fn lend_async(
+        self: &Arc<Self>,
+        want: Want,
+        mut rest: Rest,
+        patience: Patience,
+    ) -> Result<Good, GetError<B::Error>> {
+        let patience = self.came_now(patience);
+        loop {
+            let loans = Getter::get_async(&self.core, want, rest, patience).await?;
+            if let Some(good) = self.ready(loans).await.map_err(GetError::Construct)? {
+                return Ok(good);
+            }
+            rest = Rest::of(want.items).ok_or(GetError::NoMemory(want.items as usize))?;
+        }
+    }
+
+    /// Gets what is wanted if it can be had right now.
+    pub(crate) fn try_lend(&self, want: Want, mut rest: Rest) -> Result<Good, TryGetError<B::Error>> {
+        loop {
+            let loans = self.core.try_get(want, rest)?;
+            if let Some(good) = self.ready_now(loans).map_err(TryGetError::Construct)? {
+                return Ok(good);
+            }
+            rest = Rest::of(want.items).ok_or(TryGetError::NoMemory(want.items as usize))?;
+        }
+    }
+
+    /// So that one whose object is not good does not lose its place in line.
+    fn came_now(&self, patience: Patience) -> Patience {
+        if B::CREATES && self.validates() {
+            Patience { asked_at: self.core.clock.now(), ..patience }
+        } else {
+            patience
+        }
+    }
+}
