@@ -37,6 +37,8 @@
 //! says.
 
 mod backend;
+#[cfg(feature = "bytes")]
+mod buffer;
 mod builder;
 mod carve;
 mod core;
@@ -65,6 +67,8 @@ mod waiter;
 mod waits;
 
 pub use backend::{ArenaPages, Backend, Classic, PageAllocator};
+#[cfg(feature = "bytes")]
+pub use buffer::{Buffer, BufferFull};
 pub use builder::{Builder, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
