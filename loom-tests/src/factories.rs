@@ -192,7 +192,7 @@ where
     }
 }
 
-/// deadpool, mobc and fast_pool today: the getter awaits its own creation, and nothing else.
+/// `deadpool`, `mobc` and `fast_pool` today: the getter awaits its own creation, and nothing else.
 #[derive(Debug)]
 pub struct AwaitsItsOwn<C>(pub C);
 
