@@ -70,22 +70,33 @@ impl<T> Place<T> {
 }
 
 /// Ends a request without a page when dropped, unless it was taken out: nobody is to be told,
-/// since who drives it has a panic, or needs it no more.
-pub(super) struct GivesUp<P, E>(Option<Committed<P, E>>);
+/// since nobody needs it any more, or whoever drives it has a panic.
+pub(super) struct GivesUp<P, E> {
+    committed: Option<Committed<P, E>>,
+    /// Whether a panic reaches no getter, so that one is to be told.
+    tells_of_panics: bool,
+}
 
 impl<P, E> GivesUp<P, E> {
     pub(super) const fn new(committed: Committed<P, E>) -> Self {
-        Self(Some(committed))
+        Self { committed: Some(committed), tells_of_panics: false }
+    }
+
+    pub(super) fn tells_of_panics(mut self) -> Self {
+        self.tells_of_panics = true;
+        self
     }
 
     pub(super) fn into_committed(mut self) -> Committed<P, E> {
-        self.0.take().expect("taken once")
+        self.committed.take().expect("taken once")
     }
 }
 
 impl<P, E> Drop for GivesUp<P, E> {
     fn drop(&mut self) {
-        if let Some(committed) = self.0.take() {
+        if let Some(committed) = self.committed.take()
+            && !(self.tells_of_panics && std::thread::panicking())
+        {
             committed.give_up();
         }
     }
