@@ -88,7 +88,7 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
             let task = spawn(Box::pin(creation(create.clone(), gives_up)));
             Work::new(async move {
                 let _until_nobody_needs_it = task;
-                pending().await
+                pending::<()>().await;
             })
         };
         Self { begin: Box::new(begin) }
