@@ -2,9 +2,11 @@
 //! that is killed in the middle.
 #![cfg(not(loom))]
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::{fs, thread};
 
 /// Past what the harness captures: who runs the tests is to know.
 fn skipped(why: &str) {
@@ -40,7 +42,8 @@ fn assert_done(output: &Output, requests: &str) -> String {
 
 #[test]
 fn all_is_done_although_the_server_is_killed() {
-    let arguments = ["--clients", "12", "--connections", "3", "--minimum", "2", "--requests", "100"];
+    let arguments =
+        ["--clients", "12", "--connections", "3", "--minimum", "2", "--requests", "100", "--uses", "10"];
     let Some(mut example) = example(&arguments) else { return };
     let output = example.output().unwrap();
     let table = assert_done(&output, "1200 of 1200");
@@ -110,29 +113,94 @@ impl Drop for Redis {
     }
 }
 
-#[test]
-fn all_is_done_although_a_redis_server_is_killed() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("redis://127.0.0.1:{port}/1");
-    let Some(mut example) = example(&["--url", &url, "--clients", "16", "--requests", "1000"]) else {
-        return;
-    };
-    let Ok(redis) = Redis::start(port) else { return skipped("there is no redis-server") };
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        std::thread::yield_now();
-    }
-    let mut child = example.spawn().unwrap();
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Has the server die under the load, and come back when the load has noticed.
+fn assert_survives(mut example: Command, die: impl FnOnce(), rise: impl FnOnce()) {
+    let mut child = example.args(["--clients", "16", "--requests", "1000"]).spawn().unwrap();
     let mut says = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(says.next().as_deref(), Some("clients: 16 tasks share 8 connections"));
-    drop(redis);
-    // The load has noticed, so that all that follows is after the crash.
+    die();
     let noticed = says.find(|line| line.contains("could not connect"));
-    let _redis = Redis::start(port).unwrap();
-    let rest: Vec<_> = says.collect();
-    let mut table = Vec::new();
-    child.stdout.take().unwrap().read_to_end(&mut table).unwrap();
-    let stderr = rest.join("\n").into_bytes();
-    let output = Output { status: child.wait().unwrap(), stdout: table, stderr };
+    rise();
+    let stderr = says.collect::<Vec<_>>().join("\n").into_bytes();
+    let output = Output { stderr, ..child.wait_with_output().unwrap() };
     assert_done(&output, "16000 of 16000");
     assert!(noticed.is_some(), "the load was over before the server was killed");
+}
+
+#[test]
+fn all_is_done_although_a_redis_server_is_killed() {
+    let port = free_port();
+    let Some(example) = example(&["--url", &format!("redis://127.0.0.1:{port}/1")]) else { return };
+    let Ok(redis) = Redis::start(port) else { return skipped("there is no redis-server") };
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        thread::yield_now();
+    }
+    let mut again = None;
+    assert_survives(example, || drop(redis), || again = Some(Redis::start(port).unwrap()));
+}
+
+/// A database server in a folder of its own.
+struct Postgres {
+    programs: PathBuf,
+    folder: PathBuf,
+}
+
+impl Postgres {
+    /// `Err`: why there is none.
+    fn init() -> Result<Self, String> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        // Where Debian has them.
+        let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut folders = std::env::split_paths(&path).chain(debian.map(|entry| entry.path().join("bin")));
+        let programs = folders.find(|folder| folder.join("initdb").exists()).ok_or("there is no initdb")?;
+        let folder = std::env::temp_dir().join(format!("pool-clients-{}", std::process::id()));
+        let postgres = Self { programs, folder };
+        let mut command = Command::new(postgres.programs.join("initdb"));
+        command.args(["--auth=trust", "--username=pool", "--no-sync", "-D"]).arg(&postgres.folder);
+        let output = command.output().map_err(|error| error.to_string())?;
+        // It refuses to run as root, for one.
+        let why = || String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
+        if output.status.success() { Ok(postgres) } else { Err(why()) }
+    }
+
+    fn control(&self, arguments: &[&str]) -> bool {
+        let mut command = Command::new(self.programs.join("pg_ctl"));
+        command.arg("-D").arg(&self.folder).arg("-w").arg("-l").arg(self.folder.join("log")).args(arguments);
+        // The server inherits them.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    fn start(&self, port: u16) {
+        let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=");
+        assert!(self.control(&["-o", &options, "start"]), "PostgreSQL does not start");
+    }
+
+    fn die(&self) -> bool {
+        self.control(&["-m", "immediate", "stop"])
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.die();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn all_is_done_although_a_postgresql_server_is_killed() {
+    let port = free_port();
+    let Some(example) = example(&["--url", &format!("postgres://pool@127.0.0.1:{port}/postgres")]) else {
+        return;
+    };
+    let postgres = match Postgres::init() {
+        Ok(postgres) => postgres,
+        Err(why) => return skipped(&why),
+    };
+    postgres.start(port);
+    assert_survives(example, || assert!(postgres.die()), || postgres.start(port));
 }
