@@ -14,12 +14,13 @@ use clap::Parser;
 /// protocol, refuses more connections than --connections, and in the middle of the run is
 /// killed and started again. Interrupt it (Ctrl-C) to have the table early.
 #[derive(Debug, Parser)]
+#[expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 #[command(name = "clients", version)]
 pub(crate) struct Cli {
-    /// The server: redis://host:port[/db] or `postgres://user:pass@host[:port]/db`.
+    /// The server: redis://host:port[/db] or postgres://user:pass@host[:port]/db.
     ///
-    /// In Redis, a key is written for each task, which expires after a minute; in `PostgreSQL`,
-    /// nothing. While the server cannot be reached, the tasks go on trying.
+    /// In Redis, a key is written for each task, which expires after a minute; in PostgreSQL, nothing.
+    /// While the server cannot be reached, the tasks go on trying.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 
@@ -38,6 +39,10 @@ pub(crate) struct Cli {
     /// The most connections to keep when they are idle [default: as --connections].
     #[arg(long, value_name = "N")]
     pub(crate) idle: Option<u32>,
+
+    /// Close a connection after so many requests [default: never].
+    #[arg(long, value_name = "N")]
+    pub(crate) uses: Option<NonZeroU32>,
 
     /// Requests for each task.
     #[arg(long, value_name = "N", default_value = "1000")]

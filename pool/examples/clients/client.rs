@@ -104,22 +104,22 @@ impl Target {
     }
 
     async fn connects(self) -> Result<Client, Cause> {
-        match self {
+        let (handle, driver): (_, Drives) = match self {
             Self::Redis { host, port, user } => {
                 let stream = TcpStream::connect((host, port)).await?;
                 stream.set_nodelay(true)?;
                 // Each command has a timeout here.
                 let config = AsyncConnectionConfig::new().set_response_timeout(None);
                 let (handle, driver) = MultiplexedConnection::new_with_config(&user, stream, config).await?;
-                Ok(Client { handle: Handle::Redis(handle), driver: Driver(Some(Box::pin(driver))) })
+                (Handle::Redis(handle), Box::pin(driver))
             }
             Self::Postgres(config) => {
                 let (handle, driver) = config.connect(NoTls).await?;
                 // Why it ended is said by the command that it ended under.
-                let driver = Box::pin(async move { drop(driver.await) });
-                Ok(Client { handle: Handle::Postgres(handle), driver: Driver(Some(driver)) })
+                (Handle::Postgres(handle), Box::pin(async { drop(driver.await) }))
             }
-        }
+        };
+        Ok(Client { handle, driver: Driver(Some(driver)), uses: 0 })
     }
 }
 
@@ -127,6 +127,8 @@ impl Target {
 pub(crate) struct Client {
     handle: Handle,
     driver: Driver,
+    /// How many requests it was used for.
+    pub(crate) uses: u32,
 }
 
 enum Handle {
@@ -138,7 +140,7 @@ impl Client {
     /// Whether there is a server at the other end: what the pool asks of a connection that was
     /// put back, before it lends it again.
     pub(crate) async fn ping(&mut self) -> Result<(), Error> {
-        let Self { handle, driver } = self;
+        let Self { handle, driver, .. } = self;
         match handle {
             Handle::Redis(redis) => driver.until(redis::cmd("PING").query_async(redis)).await,
             Handle::Postgres(postgres) => driver.until(postgres.simple_query("")).await.map(drop),
@@ -148,7 +150,8 @@ impl Client {
     /// One request of the load: has the server give `text` back. An answer to anybody else's
     /// request would be another text.
     pub(crate) async fn request(&mut self, key: &str, text: &str) -> Result<(), Error> {
-        let Self { handle, driver } = self;
+        let Self { handle, driver, uses } = self;
+        *uses += 1;
         let answer: String = match handle {
             Handle::Redis(redis) => {
                 let mut commands = redis::pipe();
@@ -165,7 +168,9 @@ impl Client {
 }
 
 /// What owns the socket and moves bytes while it is polled. `None` once it has ended.
-struct Driver(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+struct Driver(Option<Drives>);
+
+type Drives = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Driver {
     /// Drives the connection until the command has ended.

@@ -48,6 +48,8 @@ pub(crate) struct Load {
     pub(crate) requests: Option<u64>,
     pub(crate) tasks: u64,
     pub(crate) timeout: Duration,
+    /// How many requests a connection is used for.
+    pub(crate) uses: u32,
     pub(crate) stop: CancellationToken,
     pub(crate) bar: ProgressBar,
     pub(crate) done: AtomicU64,
@@ -95,7 +97,7 @@ impl Load {
         let got = self.stop.run_until_cancelled(get).await.ok_or(Failure::Stopped)?;
         let mut connection = got.map_err(|_late| Failure::Late)??;
         let answered = connection.request(key, text).await;
-        if answered.as_ref().is_err_and(Error::is_broken) {
+        if answered.as_ref().is_err_and(Error::is_broken) || connection.uses >= self.uses {
             // Not to be put back: the next would get it.
             Item::discard(connection);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use kva::sync::atomic::Ordering::Relaxed;
 use pool::PoolStats;
 
@@ -18,7 +18,7 @@ pub(crate) fn table(
     census: Option<&Census>,
 ) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     let mut row = |what: &str, value: String| {
         table.add_row([what, &value]);
     };

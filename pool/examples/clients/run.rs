@@ -1,5 +1,6 @@
 //! One run: a server, a pool of connections to it, the load, and the trouble in the middle.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         requests: cli.duration.is_none().then_some(cli.requests.get().into()),
         tasks: cli.clients.get().into(),
         timeout: Duration::from_millis(cli.timeout.get().into()),
+        uses: cli.uses.map_or(u32::MAX, NonZeroU32::get),
         stop: CancellationToken::new(),
         bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
         done: AtomicU64::new(0),

@@ -122,12 +122,14 @@ async fn serve(listener: TcpListener, census: Arc<Mutex<Census>>, kill: Cancella
     let mut connections = JoinSet::new();
     let accepting = async {
         for number in 0.. {
-            // Those that failed before they were accepted are no loss.
-            if let Ok((stream, _)) = listener.accept().await
-                && let Ok(within) = census.lock().admit(number, &stream)
-            {
-                let seat = Seat { census: census.clone(), number };
-                connections.spawn(converse(stream, seat, within, store.clone()));
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let admitted = census.lock().admit(number, &stream);
+                    let seat = Seat { census: census.clone(), number };
+                    connections.spawn(converse(stream, seat, admitted, store.clone()));
+                }
+                // Gone before it was accepted, or too many files are open.
+                Err(_) => sleep(LATENCY).await,
             }
             while connections.try_join_next().is_some() {}
         }
@@ -140,13 +142,13 @@ async fn serve(listener: TcpListener, census: Arc<Mutex<Census>>, kill: Cancella
 async fn converse(
     stream: TcpStream,
     _seat: Seat,
-    within: bool,
+    admitted: io::Result<bool>,
     store: Arc<Store>,
 ) -> Result<(), RedisProtocolError> {
     stream.set_nodelay(true)?;
     let mut frames = Framed::new(stream, Resp2::default());
     sleep(LATENCY).await;
-    if !within {
+    if !admitted? {
         return frames.send(error("ERR max number of clients reached")).await;
     }
     while let Some(command) = frames.next().await.transpose()? {
