@@ -278,7 +278,7 @@ impl<B: Backend> State<B> {
         for (id, work) in driven.into_iter().rev() {
             if !self.grows.is_pending(id) {
                 works.push((id, work));
-            } else if self.grows.counted_on() > self.needed_grows() {
+            } else if self.grows.counted_on() > self.needed_grows() || self.ledger.is_over() {
                 self.grows.give_up(id);
                 works.push((id, work));
             } else {
