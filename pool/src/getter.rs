@@ -191,7 +191,12 @@ impl<'a, B: Backend> Getter<'a, B> {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
                 }
-                Step::TakeOn(id, work) => progress.works.push((id, work)),
+                Step::TakeOn(id, work) => {
+                    progress.works.push((id, work));
+                    if progress.page_by.is_none() {
+                        progress.begin_to_wait();
+                    }
+                }
                 Step::Ask(grow) => {
                     let id = grow.id();
                     progress.begin_to_wait();
