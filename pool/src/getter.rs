@@ -86,9 +86,13 @@ impl Progress {
     /// Drives until there is news, or nothing more to be done but to sleep.
     fn news<E>(&mut self, node: Pin<&Waiter<E>>, waker: &Waker) -> News<E> {
         loop {
-            match node.look() {
-                News::None if self.drive(waker) => {}
-                news => return news,
+            let news = node.look();
+            if self.works.is_empty() || !matches!(news, News::None) {
+                return news;
+            }
+            if !self.drive(waker) {
+                // Again: a future that blocks its thread swallows wakes that were for this.
+                return node.look();
             }
         }
     }
