@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -39,6 +40,22 @@ impl Default for Patience {
 /// One who waits for a put, and would wait less than this for a page, does not spin to see
 /// whether one is owed by now.
 const LOOKS_AGAIN: Duration = Duration::from_millis(1);
+
+/// Drops what nobody needs any more, which is callers' code. What panics keeps nobody from the
+/// rest: the first panic goes on when all is done, unless there is one already.
+fn drop_each(works: Vec<(GrowId, Work)>) {
+    let mut panic = None;
+    for (_, work) in works {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+            panic.get_or_insert(payload);
+        }
+    }
+    if let Some(panic) = panic
+        && !std::thread::panicking()
+    {
+        resume_unwind(panic);
+    }
+}
 
 /// Who drives a getter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +123,7 @@ impl Progress {
         let outcome = outcome.map(|loans| Kept::new(core, loans));
         let mut works = std::mem::take(&mut self.works);
         core.change(|state, _| state.leave_works(&mut works));
-        drop(works);
+        drop_each(works);
         outcome.map(Kept::into_loans)
     }
 
@@ -283,7 +300,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             }
             state.leave_works(&mut works);
         });
-        drop(works);
+        drop_each(works);
     }
 }
 
