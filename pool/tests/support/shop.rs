@@ -92,12 +92,13 @@ impl Shop {
     }
 
     fn wake(&self, change: impl FnOnce(&mut Books)) {
-        let wakers: Vec<_> = {
-            let mut books = self.0.lock();
-            change(&mut books);
-            books.wakers.drain().collect()
-        };
-        for (_, waker) in wakers {
+        let mut books = self.0.lock();
+        change(&mut books);
+        let told = |number: &usize| books.orders.get(number).copied().unwrap_or(books.standing).is_some();
+        let told: Vec<_> = books.wakers.keys().copied().filter(told).collect();
+        let wakers: Vec<_> = told.iter().filter_map(|number| books.wakers.remove(number)).collect();
+        drop(books);
+        for waker in wakers {
             waker.wake();
         }
     }
@@ -281,12 +282,12 @@ impl Creation {
 
 impl Drop for Creation {
     fn drop(&mut self) {
-        self.shop.call_hook(Moment::Ends(self.number));
         let mut books = self.shop.0.lock();
         books.creating -= 1;
         let waker = books.wakers.remove(&self.number);
         drop(books);
         drop(waker);
+        self.shop.call_hook(Moment::Ends(self.number));
     }
 }
 
