@@ -279,7 +279,7 @@ impl<B: Backend> State<B> {
             if !self.grows.is_pending(id) {
                 continue;
             }
-            if self.grows.counted_on() > self.needed_grows() {
+            if self.grows.counted_on() > self.needed_grows() || self.ledger.is_over() {
                 self.grows.give_up(id);
             } else {
                 let (id, work) = works.swap_remove(at);
