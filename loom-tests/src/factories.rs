@@ -115,6 +115,11 @@ impl Flag {
         self.0.store(set, Relaxed);
     }
 
+    /// Sets it, or not; whether it was.
+    pub fn swap(&self, set: bool) -> bool {
+        self.0.swap(set, Relaxed)
+    }
+
     /// Whether it is set.
     pub fn is_set(&self) -> bool {
         self.0.load(Relaxed)

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::task::{Context, Waker};
 
 use kva::sync::thread::spawn;
@@ -14,6 +15,7 @@ use loom_tests::factories::{
     polled_twice,
 };
 use loom_tests::run::{Witness, known_bad, witnessed};
+use loom_tests::world::block_on;
 use pool::{AsyncFactory, Builder, Created, GetError, Growers, ObjectFactory, Pool};
 
 /// A pool of at most `limit` objects.
@@ -317,5 +319,94 @@ fn dropped_without_a_word() {
     known_bad("factories/dropped_without_a_word", "deadlock", || {
         let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || slowly(census.clone())));
         handed_over(flawed, &Witness::default());
+    });
+}
+
+/// A getter leaves in the midst of its creation while another waits, and an object is put.
+fn handed_over_or_put<F>(factory: impl Fn(Census) -> F, handed_over: &Witness)
+where
+    F: ObjectFactory<Object = Object, Error = Infallible>,
+{
+    let census = Census::new(2);
+    let pool = pool(2, factory(census.clone())).build().unwrap();
+    let object = pool.get_owned().unwrap();
+    let mut future = Box::pin(pool.get_owned_async());
+    let begun = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(begun.is_pending());
+    let mut other = Box::pin(pool.get_owned_async());
+    let waits = other.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(waits.is_pending());
+    let putter = spawn(move || drop(object));
+    drop(future);
+    drop(block_on(other).unwrap());
+    putter.join().unwrap();
+    let stats = pool.stats();
+    handed_over.saw(stats.grows == 2 && stats.withdrawn == 0);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn handed_over_against_put() {
+    witnessed("factories/handed_over_against_put", "the other went on with it to the end", |witness| {
+        handed_over_or_put(|census| AsyncFactory::new(move || slowly(census.clone())), witness);
+    });
+}
+
+#[test]
+fn dropped_for_a_put_without_a_word() {
+    known_bad("factories/put_without_a_word", "rest: a slot was lost", || {
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || slowly(census.clone())));
+        handed_over_or_put(flawed, &Witness::default());
+    });
+}
+
+type Made = AsyncFactory<Object, Infallible>;
+
+/// A getter finds the only object bad, while another behind it leaves.
+fn bad(get: impl AsyncFn(&Pool<Object, Made>), validates: bool, waited: &Witness) {
+    let census = Census::new(1);
+    let factory = {
+        let census = census.clone();
+        AsyncFactory::new(move || ready(Ok(census.begin())))
+    };
+    let mut builder = Pool::from_factory(1, factory).max_growing(1).bypass(0);
+    if validates {
+        // Only the first that is looked at is bad.
+        let good = Flag::new(false);
+        builder = builder.validate(move |_| good.swap(true));
+    }
+    let pool = builder.build().unwrap();
+    let object = pool.get_owned().unwrap();
+    {
+        let mut first = pin!(get(&pool));
+        let mut second = Box::pin(pool.get_owned_async());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        drop(object);
+        let other = spawn(move || drop(second));
+        block_on(first);
+        other.join().unwrap();
+    }
+    waited.saw(census.ever() == 2);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn bad_object_against_cancellation() {
+    witnessed("factories/bad_object_against_cancellation", "another was made", |waited| {
+        bad(async |pool| drop(pool.get_async().await.unwrap()), true, waited);
+    });
+}
+
+/// Who keeps a bad object and asks for another waits for itself.
+#[test]
+fn bad_object_that_keeps_its_place() {
+    known_bad("factories/bad_keeps_its_place", "deadlock", || {
+        let keeps = async |pool: &Pool<Object, Made>| {
+            let _bad = pool.get_async().await.unwrap();
+            drop(pool.get_async().await.unwrap());
+        };
+        bad(keeps, false, &Witness::default());
     });
 }
