@@ -273,6 +273,27 @@ fn what_ends_for_nobody_ends_without_a_word() {
     }
 }
 
+/// It has no part in what failed: it was begun for another, who has gone.
+#[test]
+fn one_who_had_no_room_beside_what_ends_for_nobody_creates_after_it() {
+    for order in [Order::Fail, Order::Panic] {
+        let shop = Shop::by_order();
+        let pool = pool(1, 1, &shop);
+        begin_for_nobody(&pool, &shop, 1);
+        let first = shop.begun() - 1;
+        thread::scope(|scope| {
+            let _end = EndOnPanic(&pool, &shop);
+            let getter = scope.spawn(|| pool.get().unwrap().number);
+            until_waiting(&pool, 1);
+            assert_eq!((pool.stats().growing, shop.creating()), (1, 1), "there is room for no other");
+            shop.order(first + 1, Order::Make);
+            shop.order(first, order);
+            assert_eq!(getter.join().unwrap(), first + 1);
+        });
+        assert_rest(&pool, &shop, 1);
+    }
+}
+
 #[test]
 fn what_is_made_for_nobody_is_kept_as_far_as_high_water_allows() {
     for high in [0, 1, 2] {

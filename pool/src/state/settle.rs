@@ -13,9 +13,8 @@
 //! 3. **No grow is pending that nobody needs,** but those that their back-end has
 //!    committed to.
 //! 4. **Nothing is held above the limit** that could be given up, where what a factory makes does
-//!    not count as held before it is there; nor, while nobody waits
-//!    here, beyond the reserve and above high water, or above low water while somebody
-//!    waits elsewhere for the same back-end.
+//!    not count as held before it is there; nor, while nobody waits here, beyond the reserve and
+//!    above high water, or above low water while somebody waits elsewhere for the same back-end.
 //! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
 //! 6. **Nobody waits for what will never be**: more items than the limit allows.
 //! 7. **Nothing gathers past an older request elsewhere.** Pages that gather here for one who
