@@ -14,6 +14,7 @@ mod mobc;
 pub(crate) mod naive;
 mod object_pool;
 mod opool;
+mod own;
 mod r2d2;
 mod sharded_slab;
 
@@ -22,7 +23,10 @@ use std::time::Duration;
 use crate::suite::subject::{Need, Peer};
 
 /// All of them, in the table's order.
-pub(crate) const PEERS: [&Peer; 10] = [
+pub(crate) const PEERS: [&Peer; 13] = [
+    &own::OWN_THREAD,
+    &own::GROWERS,
+    &own::ASYNC,
     &deadpool::PEER,
     &deadpool_unmanaged::PEER,
     &bb8::PEER,
