@@ -53,8 +53,9 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "events",
         ]))
     })?;
-    steps
-        .run("doc tests", || cargo::run(cargo().args(["test", "--workspace", "--all-features", "--doc"])))?;
+    steps.run("doc tests", || {
+        cargo::run(cargo().args(["test", "--workspace", "--exclude", "benches", "--all-features", "--doc"]))
+    })?;
 
     steps.run("loom models", || loom::run(None))?;
 
