@@ -186,13 +186,19 @@ impl Space {
     pub(crate) fn pass_on(&mut self, busy: Busy, shape: Shape) -> Busy {
         debug_assert_eq!(self.busy_at(busy.start), Some(busy));
         debug_assert!(self.suits(busy, shape));
-        let rest = busy.len - shape.len();
-        let kept = self.mark(busy.start, shape.len());
-        if rest > 0 {
-            let rest = self.mark(busy.start + shape.len(), rest);
-            self.give(rest);
+        if busy.len == shape.len() {
+            return self.mark(busy.start, busy.len);
         }
+        let (kept, rest) = self.split(busy, shape.len());
+        self.give(rest);
         kept
+    }
+
+    /// Cuts a busy run in two, both busy, the first of them `len` quanta long.
+    pub(crate) fn split(&mut self, busy: Busy, len: u32) -> (Busy, Busy) {
+        debug_assert_eq!(self.busy_at(busy.start), Some(busy));
+        debug_assert!(0 < len && len < busy.len);
+        (self.mark(busy.start, len), self.mark(busy.start + len, busy.len - len))
     }
 
     /// Gives a busy run back, and joins it with its free neighbours.

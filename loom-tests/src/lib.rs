@@ -4,12 +4,14 @@
 //!   threads otherwise. Each world is small, and for one race.
 //! - [`world`] has the arenas and pools that worlds are made of, and the check of rest.
 //! - [`backends`] has a back-end that a test plays by hand.
+//! - [`factories`] has objects that are counted, and factories that are known to be wrong.
 //! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
 //!   contract, which the same assertions must catch. Production code has no
 //!   known-bad mode.
 //! - [`naive`] has the whole pool that does without a protocol.
 
 pub mod backends;
+pub mod factories;
 pub mod historical;
 pub mod naive;
 pub mod run;

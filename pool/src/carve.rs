@@ -76,6 +76,14 @@ impl Carve {
         Ok(Self { stride, items, page })
     }
 
+    /// What every item is good for: as long and as aligned as was asked for, or more so.
+    pub(crate) fn item(&self) -> Layout {
+        // One to a page starts where the page does. Several are at multiples of the stride, in a
+        // page that is aligned to its length, which is a larger power of two.
+        let align = if self.items == 1 { self.page.align() } else { 1 << self.stride.trailing_zeros() };
+        Layout::from_size_align(self.stride, align).expect("a stride is a multiple of its alignment")
+    }
+
     /// Where an item of the page at `base` starts.
     pub(crate) fn item_at(&self, base: NonNull<u8>, index: u32) -> NonNull<u8> {
         let ptr = base.as_ptr().wrapping_add(index as usize * self.stride);
@@ -103,6 +111,8 @@ mod tests {
         let odd = carve(700, 4, None);
         assert_eq!((odd.items, odd.page.size()), (11, 8192));
         assert_eq!(odd.page_of(3 * 8192 + 7000), 3 * 8192);
+        assert_eq!([bytes, odd].map(|carve| carve.item().align()), [1, 4]);
+        assert_eq!(carve(48, 8, None).item(), Layout::from_size_align(48, 16).unwrap());
     }
 
     #[test]
@@ -113,6 +123,7 @@ mod tests {
         assert_eq!((odd.items, odd.page.size(), odd.page.align()), (1, 8192, 8));
         let aligned = carve(4096, 16384, None);
         assert_eq!((aligned.stride, aligned.page.align()), (16384, 16384));
+        assert_eq!([args, odd, aligned].map(|carve| carve.item().align()), [1, 8, 16384]);
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! - [`Pool`]: objects, constructed once and kept. [`RawPool`]: memory of one layout.
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
+//! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
+//!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
 //!   the classic pair of functions, `alloc` that may sleep and `free`.
 //!
@@ -36,7 +38,11 @@
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`]
 //! says.
 
+#[cfg(feature = "allocator-api2")]
+mod allocator;
 mod backend;
+#[cfg(feature = "bytes")]
+mod buffer;
 mod builder;
 mod carve;
 mod core;
@@ -69,6 +75,8 @@ pub use backend::{
     ArenaPages, AsyncFactory, Backend, Classic, Factory, GrowerError, Growers, ObjectFactory, PageAllocator,
     Place,
 };
+#[cfg(feature = "bytes")]
+pub use buffer::{Buffer, BufferFull};
 pub use builder::{Builder, Created, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
@@ -88,7 +96,7 @@ pub use waits::WaitStats;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The guide's examples compile and run.
-#[cfg(doctest)]
+/// The guide's examples compile and run, with the features that some of them are about.
+#[cfg(all(doctest, feature = "allocator-api2", feature = "bytes"))]
 #[doc = include_str!("../../docs/GUIDE.md")]
 struct Guide;

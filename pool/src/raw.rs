@@ -65,6 +65,11 @@ impl<B: Backend> RawPool<B> {
         &self.handle
     }
 
+    /// What every item is good for: as long and as aligned as was asked for, or more so.
+    pub fn item_layout(&self) -> Layout {
+        self.handle.core.carve.item()
+    }
+
     /// A get with more to say: a critical one, or one with a deadline.
     pub fn request(&self) -> Request<'_, Self> {
         Request::new(self)

@@ -42,7 +42,7 @@ use crate::waiter::{Class, Want};
 /// ```
 #[must_use = "a request gets nothing until it is told to"]
 pub struct Request<'p, P> {
-    pool: &'p P,
+    pub(crate) pool: &'p P,
     class: Class,
     patience: Patience,
 }

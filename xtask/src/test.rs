@@ -45,12 +45,18 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         cargo::run(cargo().args([
             "test",
             "-p",
+            "kva",
+            "-p",
             "pool",
             "--all-features",
             "--test",
             "stats",
             "--test",
             "events",
+            "--test",
+            "bytes",
+            "--test",
+            "allocator",
         ]))
     })?;
     steps.run("doc tests", || {

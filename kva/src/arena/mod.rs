@@ -37,6 +37,8 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "allocator-api2")]
+mod allocator;
 mod error;
 mod sleeper;
 mod state;

@@ -273,15 +273,16 @@ impl<B: Backend> State<B> {
     /// A getter leaves that drove these grows. What is needed of them is kept for another who
     /// waits. The rest stays with the caller, to be dropped unlocked.
     pub(crate) fn leave_works(&mut self, works: &mut Vec<(GrowId, Work)>) {
-        let driven = std::mem::take(works);
         // The youngest first: the oldest have got farthest.
-        for (id, work) in driven.into_iter().rev() {
+        for at in (0..works.len()).rev() {
+            let (id, _) = works[at];
             if !self.grows.is_pending(id) {
-                works.push((id, work));
-            } else if self.grows.counted_on() > self.needed_grows() {
+                continue;
+            }
+            if self.grows.counted_on() > self.needed_grows() {
                 self.grows.give_up(id);
-                works.push((id, work));
             } else {
+                let (id, work) = works.swap_remove(at);
                 self.grows.park(id, work);
             }
         }

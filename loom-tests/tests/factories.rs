@@ -1,0 +1,321 @@
+//! Objects that a factory makes: creations that fail, panic, hang, come too late or change hands
+//! (P1, P2, P5).
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::{Context, Waker};
+
+use kva::sync::thread::spawn;
+use kva::sync::{Arc, Mutex};
+use loom_tests::factories::{
+    AwaitsItsOwn, Census, CommitsAfterwards, EndsOnSuccessOnly, Flag, Flawed, Object, SaysNothing,
+    polled_twice,
+};
+use loom_tests::run::{Witness, known_bad, witnessed};
+use pool::{AsyncFactory, Builder, Created, GetError, Growers, ObjectFactory, Pool};
+
+/// A pool of at most `limit` objects.
+fn pool<F: ObjectFactory>(limit: u32, factory: F) -> Builder<Created<F>> {
+    // Few slots: each is an object to loom.
+    Pool::from_factory(limit, factory).max_growing(2).bypass(0)
+}
+
+/// Makes an object, but for the first.
+async fn fails_once(census: Census) -> Result<Object, &'static str> {
+    let (first, object) = (census.ever() == 0, census.begin());
+    if first { Err("nobody answers") } else { Ok(object) }
+}
+
+/// The first creation fails, with two waiting for it, while an object is brought.
+fn failure<F: ObjectFactory<Object = Object, Error = &'static str>>(
+    factory: impl Fn(Census) -> F,
+    both: &Witness,
+) {
+    let census = Census::new(1);
+    let pool = pool(1, factory(census.clone())).build().unwrap();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || pool.get().map(drop))
+    };
+    let ends = [pool.get().map(drop), getter.join().unwrap()];
+    let failed = ends.iter().filter(|end| matches!(end, Err(GetError::Backend(_)))).count();
+    let served = ends.iter().filter(|end| end.is_ok()).count();
+    assert_eq!((failed, served), (1, 1), "one has the error, the other is served: {ends:?}");
+    both.saw(pool.stats().waits.served > 0);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn failure_against_waiter() {
+    witnessed("factories/failure_against_waiter", "the other waited", |both| {
+        failure(|census| AsyncFactory::new(move || fails_once(census.clone())), both);
+    });
+}
+
+#[test]
+fn failure_that_keeps_its_slot() {
+    known_bad("factories/failure_keeps_slot", "deadlock", || {
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || fails_once(census.clone())));
+        failure(flawed, &Witness::default());
+    });
+}
+
+/// The first is made, the second fails.
+async fn fails_second(census: Census) -> Result<Object, &'static str> {
+    let (second, object) = (census.ever() == 1, census.begin());
+    if second { Err("nobody answers") } else { Ok(object) }
+}
+
+/// A creation fails while an object is put.
+fn failure_or_put<F: ObjectFactory<Object = Object, Error = &'static str>>(
+    factory: impl Fn(Census) -> F,
+    failed: &Witness,
+) {
+    let census = Census::new(2);
+    let pool = pool(2, factory(census.clone())).build().unwrap();
+    let object = pool.get_owned().unwrap();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || pool.get().map(drop))
+    };
+    drop(object);
+    let end = getter.join().unwrap();
+    failed.saw(end.is_err());
+    assert!(matches!(end, Ok(()) | Err(GetError::Backend(_))), "{end:?}");
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn failure_against_put() {
+    witnessed("factories/failure_against_put", "the creation failed first", |failed| {
+        failure_or_put(|census| AsyncFactory::new(move || fails_second(census.clone())), failed);
+    });
+}
+
+#[test]
+fn failure_against_put_that_keeps_its_slot() {
+    known_bad("factories/failed_for_ever", "rest: a slot was lost", || {
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || fails_second(census.clone())));
+        failure_or_put(flawed, &Witness::default());
+    });
+}
+
+/// Makes an object, but panics at first.
+async fn panics_once(census: Census) -> Result<Object, Infallible> {
+    let (first, object) = (census.ever() == 0, census.begin());
+    if first {
+        // Without the noise of the panic hook.
+        resume_unwind(Box::new("the creator panics"));
+    }
+    Ok(object)
+}
+
+/// The first creation panics while another getter waits for it.
+fn panic<F: ObjectFactory<Object = Object, Error = Infallible>>(
+    factory: impl Fn(Census) -> F,
+    waited: &Witness,
+) {
+    let census = Census::new(1);
+    let pool = pool(1, factory(census.clone())).build().unwrap();
+    let get = |pool: &Pool<Object, F>| catch_unwind(AssertUnwindSafe(|| pool.get().map(drop))).ok();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || get(&pool))
+    };
+    let ends = [get(&pool), getter.join().unwrap()];
+    assert_eq!(ends.iter().filter(|end| end.is_none()).count(), 1, "the panic is one getter's");
+    assert!(ends.iter().any(|end| matches!(end, Some(Ok(())))), "the other is served: {ends:?}");
+    waited.saw(pool.stats().waits.served > 0);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn panic_against_waiter() {
+    witnessed("factories/panic_against_waiter", "the other waited", |waited| {
+        panic(|census| AsyncFactory::new(move || panics_once(census.clone())), waited);
+    });
+}
+
+#[test]
+fn panic_that_keeps_its_slot() {
+    known_bad("factories/panic_keeps_slot", "deadlock", || {
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || panics_once(census.clone())));
+        panic(flawed, &Witness::default());
+    });
+}
+
+/// Makes one object, and then hangs.
+async fn hangs_second(census: Census) -> Result<Object, Infallible> {
+    let (second, object) = (census.ever() == 1, census.begin());
+    if second {
+        pending::<()>().await;
+    }
+    Ok(object)
+}
+
+/// A getter's creation never ends; an object is put.
+fn hang<F: ObjectFactory<Object = Object, Error = Infallible>>(
+    factory: impl Fn(Census) -> F,
+    hung: &Witness,
+) {
+    let census = Census::new(2);
+    let pool = pool(2, factory(census.clone())).build().unwrap();
+    let object = pool.get_owned().unwrap();
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || drop(pool.get().unwrap()))
+    };
+    drop(object);
+    getter.join().unwrap();
+    hung.saw(census.ever() == 2);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn hang_against_put() {
+    witnessed("factories/hang_against_put", "the creation hung", |hung| {
+        hang(|census| AsyncFactory::new(move || hangs_second(census.clone())), hung);
+    });
+}
+
+#[test]
+fn hang_in_the_getter() {
+    known_bad("factories/awaits_its_own", "deadlock", || {
+        let flawed = |census: Census| Flawed::new(AwaitsItsOwn(move || hangs_second(census.clone())));
+        hang(flawed, &Witness::default());
+    });
+}
+
+/// A thread creates for a getter that leaves, while the pool is closed. loom says if the object
+/// is lost.
+fn surplus<F>(factory: impl Fn(Census) -> F, surplus: &Witness)
+where
+    F: ObjectFactory<Object = Object>,
+{
+    let census = Census::new(1);
+    let pool = pool(1, factory(census.clone())).build().unwrap();
+    let mut future = Box::pin(pool.get_owned_async());
+    let begun = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let closer = {
+        let pool = pool.clone();
+        spawn(move || pool.close())
+    };
+    drop((begun, future));
+    closer.join().unwrap();
+    let stats = pool.stats();
+    surplus.saw(stats.growing == 1);
+    assert_eq!((stats.out, stats.waiting, stats.idle), (0, 0, 0), "rest: {stats:?}");
+}
+
+#[test]
+fn surplus_against_close() {
+    witnessed("factories/surplus_against_close", "nobody needed it", |witness| {
+        surplus(|census| Growers::new(1, move || Ok::<_, Infallible>(census.begin())), witness);
+    });
+}
+
+#[test]
+fn surplus_that_nobody_takes() {
+    known_bad("factories/commits_afterwards", "leaked", || {
+        let flawed = |census: Census| Flawed::new(CommitsAfterwards(move || census.begin()));
+        surplus(flawed, &Witness::default());
+    });
+}
+
+/// What creations wait for that begin early.
+struct Hang {
+    early: Flag,
+    over: Mutex<()>,
+}
+
+impl Hang {
+    fn create(&self, census: &Census) -> Object {
+        let object = census.begin();
+        if self.early.is_set() {
+            drop(self.over.lock());
+        }
+        object
+    }
+}
+
+/// A creation hangs on its thread and its getter leaves. Another comes, who is served by one of its
+/// own.
+fn hung_thread<F>(factory: impl Fn(Census, Arc<Hang>) -> F, hung: &Witness)
+where
+    F: ObjectFactory<Object = Object, Error: Debug>,
+{
+    let census = Census::new(2);
+    let hang = Arc::new(Hang { early: Flag::new(true), over: Mutex::new(()) });
+    let hangs = hang.over.lock();
+    let pool = pool(2, factory(census.clone(), hang.clone())).build().unwrap();
+    let mut future = Box::pin(pool.get_owned_async());
+    let begun = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(begun.is_pending());
+    drop(future);
+    hang.early.set(false);
+    drop(pool.get().unwrap());
+    hung.saw(census.ever() == 2);
+    drop(hangs);
+}
+
+#[test]
+fn hung_thread_against_newcomer() {
+    witnessed("factories/hung_thread", "it hung to the end", |hung| {
+        let growers = |census: Census, hang: Arc<Hang>| {
+            Growers::new(2, move || Ok::<_, Infallible>(hang.create(&census)))
+        };
+        hung_thread(growers, hung);
+    });
+}
+
+#[test]
+fn hung_thread_that_is_counted_on() {
+    known_bad("factories/says_nothing", "deadlock", || {
+        let flawed = |census: Census, hang: Arc<Hang>| Flawed::new(SaysNothing(move || hang.create(&census)));
+        hung_thread(flawed, &Witness::default());
+    });
+}
+
+/// Takes two polls to make an object.
+async fn slowly(census: Census) -> Result<Object, Infallible> {
+    let object = census.begin();
+    polled_twice().await;
+    Ok(object)
+}
+
+/// A getter leaves in the midst of its creation, while another comes who needs it.
+fn handed_over<F>(factory: impl Fn(Census) -> F, handed_over: &Witness)
+where
+    F: ObjectFactory<Object = Object, Error = Infallible>,
+{
+    let census = Census::new(1);
+    let pool = pool(1, factory(census.clone())).build().unwrap();
+    let mut future = Box::pin(pool.get_owned_async());
+    let begun = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(begun.is_pending());
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || drop(pool.get().unwrap()))
+    };
+    drop(future);
+    getter.join().unwrap();
+    handed_over.saw(census.ever() == 1);
+    census.assert_at_rest(&pool);
+}
+
+#[test]
+fn handed_over_against_cancellation() {
+    witnessed("factories/handed_over_against_cancellation", "the other went on with it", |witness| {
+        handed_over(|census| AsyncFactory::new(move || slowly(census.clone())), witness);
+    });
+}
+
+#[test]
+fn dropped_without_a_word() {
+    known_bad("factories/dropped_without_a_word", "deadlock", || {
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || slowly(census.clone())));
+        handed_over(flawed, &Witness::default());
+    });
+}

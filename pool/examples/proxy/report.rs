@@ -1,0 +1,59 @@
+//! What the buffers did, as a table.
+
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use kva::sync::atomic::Ordering::Relaxed;
+
+use super::connection::Proxy;
+use super::serve::Tally;
+
+/// The table and what it comes to.
+pub(crate) fn table(proxy: &Proxy, tally: &Tally) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "to the",
+        "bytes",
+        "buffers",
+        "most out",
+        "gets",
+        "waited",
+        "wait p50/p99/max",
+        "held",
+    ]);
+    let (mut buffers, mut held) = (0, 0);
+    for direction in [&proxy.up, &proxy.down] {
+        let stats = direction.buffers.stats();
+        let waits = stats.waits;
+        let bytes = direction.buffers.bytes(stats.most_pages);
+        buffers += stats.most_pages;
+        held += bytes;
+        let [p50, p99, max] = [waits.p50, waits.p99, waits.max].map(human);
+        let mut row = vec![Cell::new(direction.to)];
+        row.extend(
+            [
+                direction.bytes.load(Relaxed).to_string(),
+                stats.hard_limit.to_string(),
+                stats.most_out.to_string(),
+                stats.gets.to_string(),
+                waits.served.to_string(),
+                format!("{p50}/{p99}/{max}"),
+                format!("{} KiB", bytes >> 10),
+            ]
+            .map(|text| Cell::new(text).set_alignment(CellAlignment::Right)),
+        );
+        table.add_row(row);
+    }
+    let Tally { accepted, failed, cut } = tally;
+    format!(
+        "{}\nconnections: {accepted}, of which {failed} failed and {cut} were cut at the end\n\
+         There were never more than {buffers} buffers of {} bytes: {} KiB.",
+        table.trim_fmt(),
+        proxy.limits.size,
+        held >> 10,
+    )
+}
+
+fn human(wait: Duration) -> String {
+    if wait.is_zero() { "-".to_owned() } else { format!("{wait:.1?}") }
+}
