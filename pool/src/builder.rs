@@ -3,6 +3,7 @@
 use std::alloc::Layout;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Instant;
 
 use crate::backend::{Backend, ObjectFactory, Place};
 use crate::core::Limits;
@@ -10,6 +11,7 @@ use crate::error::{ConfigError, ConstructError};
 use crate::handle::Handle;
 use crate::object::Lifecycle;
 use crate::raw::RawPool;
+use crate::timer::Timer;
 use crate::typed::Pool;
 
 /// What both kinds of pools are set up with.
@@ -18,6 +20,7 @@ pub(crate) struct Setup {
     pub(crate) name: Option<Box<str>>,
     pub(crate) items_per_page: Option<u32>,
     pub(crate) limits: Limits,
+    pub(crate) timer: Option<Timer>,
 }
 
 /// Objects of type `T`, how they are constructed and reset: what
@@ -127,7 +130,7 @@ impl<Of> Builder<Of> {
             bypass: Builder::DEFAULT_BYPASS,
             reserve: 0,
         };
-        Self { of, setup: Setup { name: None, items_per_page: None, limits } }
+        Self { of, setup: Setup { name: None, items_per_page: None, limits, timer: None } }
     }
 
     /// What people call the pool. A pool with a name is [registered](crate::registered).
@@ -171,6 +174,39 @@ impl<Of> Builder<Of> {
     /// Default 0.
     pub fn critical_reserve(mut self, items: u32) -> Self {
         self.setup.limits.reserve = items;
+        self
+    }
+}
+
+impl<Of> Builder<Of> {
+    /// Lets a runtime wake async getters when their time is up, [deadline](crate::Request::deadline)
+    /// or [time to wait for a page](crate::Request::grow_timeout): `sleep_until` makes a future
+    /// that is ready at a moment. Such a getter allocates it when it begins to wait. Default:
+    /// nothing wakes them, and they look at the time when they are polled.
+    ///
+    /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
+    /// # use kva::{Arena, Region, Reserve};
+    /// use pool::{Awaited, GetError, Pool};
+    /// use std::time::Duration;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+    /// let pool = Pool::builder(1, || [0_u8; 4096])
+    ///     .timer(|moment| tokio::time::sleep_until(moment.into())) // or smol's `Timer::at`, or another's
+    ///     .build(arena)?;
+    /// let item = pool.get()?;
+    /// let late = pool.request().timeout(Duration::from_millis(1)).get_async().await;
+    /// assert!(matches!(late, Err(GetError::TimedOut(Awaited::Put))));
+    /// # drop(item);
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timer<S>(mut self, sleep_until: impl Fn(Instant) -> S + Send + Sync + 'static) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        self.setup.timer = Some(Timer::new(sleep_until));
         self
     }
 }

@@ -16,6 +16,7 @@ use crate::loan::{Loan, Loans, Rest};
 use crate::pages::{Pages, PutError};
 use crate::state::{Arrival, End, Fixed, State};
 use crate::stats::{Counts, PoolStats, outstanding};
+use crate::timer::Timer;
 use crate::todo::{Heir, Todo};
 use crate::trace::event;
 use crate::waiter::{Class, Queue, Want};
@@ -26,6 +27,7 @@ pub(crate) struct Core<B: Backend> {
     backend: B,
     pub(crate) carve: Carve,
     pub(crate) name: Option<Box<str>>,
+    pub(crate) timer: Option<Timer>,
     /// Destroys the object in an item, where objects are kept in them.
     destroy: Option<Destroy>,
     table: Arc<GrowTable>,
@@ -165,6 +167,7 @@ impl<B: Backend> Core<B> {
         carve: Carve,
         limits: Limits,
         name: Option<Box<str>>,
+        timer: Option<Timer>,
         destroy: Option<Destroy>,
     ) -> Result<Arc<Self>, ConfigError> {
         limits.check(carve.items)?;
@@ -193,8 +196,17 @@ impl<B: Backend> Core<B> {
             fixed,
         };
         let state = Mutex::new(state);
-        let core =
-            Arc::new(Self { backend, carve, name, destroy, table, clock, state, _leak: LeakCheck::new() });
+        let core = Arc::new(Self {
+            backend,
+            carve,
+            name,
+            timer,
+            destroy,
+            table,
+            clock,
+            state,
+            _leak: LeakCheck::new(),
+        });
         let weak = Arc::downgrade(&core);
         let pool: Weak<dyn Reclaim> = weak;
         core.backend.attach(&core.table, pool);
@@ -361,6 +373,21 @@ impl<B: Backend> Core<B> {
                 }
             }
         }
+    }
+
+    /// A place for an object of the caller's, if there is one right now. Where pages come with an
+    /// object, an empty one for it, rather than that an idle object goes.
+    pub(crate) fn try_get_place(&self, want: Want) -> Result<Loan, TryGetError<B::Error>> {
+        let held = B::CREATES && self.change(|state, _| !state.closed && state.gather());
+        if held {
+            let slot = HeldSlot::gathering(self);
+            if let Some(page) = self.backend.empty_page() {
+                let arrival = self.arrival(page);
+                slot.taken();
+                return Ok(self.change(|state, _| state.lend_new_page(arrival, want)));
+            }
+        }
+        Ok(self.try_get(want, Rest::default())?.first)
     }
 
     /// Grows until `pages` are held, without waiting, or no more come.

@@ -15,6 +15,7 @@ use crate::core::{Core, Kept, Unsaid};
 use crate::error::GetError;
 use crate::loan::Rest;
 use crate::state::Step;
+use crate::timer::Alarm;
 use crate::trace::event;
 use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
 
@@ -65,6 +66,8 @@ struct Progress {
     patience: Patience,
     /// When it next looks whether it waits for a page.
     page_by: Option<Instant>,
+    /// Wakes it as a task, where the pool knows how.
+    alarm: Alarm,
     /// What it drives, for itself or for another.
     works: Vec<(GrowId, Work)>,
 }
@@ -116,7 +119,14 @@ impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
     fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
         let asked_at = patience.asked_at;
-        let progress = Progress { started: false, left: None, patience, page_by: None, works: Vec::new() };
+        let progress = Progress {
+            started: false,
+            left: None,
+            patience,
+            page_by: None,
+            alarm: Alarm::default(),
+            works: Vec::new(),
+        };
         Self { core, node: Waiter::new(want, rest, asked_at), progress }
     }
 
@@ -278,8 +288,8 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 }
 
-/// As a task drives it. It has no clock to wake it: its patience is looked at when it is
-/// polled.
+/// As a task drives it. It has no clock to wake it but the one that the pool was told of: its
+/// patience is looked at when it is polled.
 impl<B: Backend> Future for Getter<'_, B> {
     type Output = Outcome<B::Error>;
 
@@ -294,6 +304,10 @@ impl<B: Backend> Future for Getter<'_, B> {
             {
                 return Poll::Ready(outcome);
             }
+        }
+        let (core, _, progress) = self.parts();
+        if let (Some(timer), Some(until)) = (&core.timer, progress.until()) {
+            progress.alarm.set(timer, until, context);
         }
         Poll::Pending
     }

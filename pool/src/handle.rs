@@ -44,7 +44,7 @@ impl<B: Backend> Handle<B> {
         let carve = Carve::new(item, granule, setup.items_per_page);
         let carve = carve.map_err(|error| ConfigError::Items(error.to_string()))?;
         let registered = setup.name.is_some();
-        let core = Core::new(backend, carve, setup.limits, setup.name, destroy)?;
+        let core = Core::new(backend, carve, setup.limits, setup.name, setup.timer, destroy)?;
         if registered {
             registry::add(&core);
         }

@@ -65,7 +65,10 @@ mod request;
 mod reservation;
 mod state;
 mod stats;
+mod timer;
 mod todo;
+#[cfg(all(feature = "tokio", not(loom)))] // tokio does not build under it
+mod tokio;
 mod trace;
 mod typed;
 mod waiter;

@@ -42,3 +42,16 @@ fn smoke() {
     let both = pool.reserve(2).unwrap();
     assert_eq!(both.len(), 2);
 }
+
+#[test]
+fn attach() {
+    let pool = Pool::from_factory(2, Factory::new(|| Ok::<_, String>(0))).build().unwrap();
+    drop(pool.get().unwrap());
+    let seven = pool.attach(7).unwrap();
+    assert_eq!((*seven, pool.stats().live, pool.stats().idle), (7, 2, 1));
+    let eight = pool.attach(8).unwrap();
+    assert_eq!((*eight, pool.stats().live), (8, 2));
+    assert!(pool.attach(9).is_err());
+    drop((seven, eight));
+    assert_eq!(pool.drain(), 2);
+}

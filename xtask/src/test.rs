@@ -57,6 +57,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "bytes",
             "--test",
             "allocator",
+            "--test",
+            "runtimes",
         ]))
     })?;
     steps.run("doc tests", || {

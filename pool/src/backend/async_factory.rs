@@ -1,6 +1,8 @@
 //! Objects that are created by a future.
 
 use std::alloc::Layout;
+use std::future::pending;
+use std::pin::Pin;
 
 use kva::sync::Arc;
 use kva::{Answer, Grow, Work};
@@ -20,8 +22,7 @@ type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
 /// A future that panics is the panic of who drives it, and one that fails is the error of one
 /// waiter. Neither costs a slot. A future that never ends holds a slot while somebody waits for
 /// it, and holds up nobody whom a put or another creation can serve. It goes on as its driver is
-/// polled: one that must go on by itself is to be [spawned](crate::AsyncFactory::new) in
-/// `create`.
+/// polled; [`spawned`](Self::spawned), it goes on by itself.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }
@@ -51,17 +52,57 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let create = Arc::new(create);
-        let begin = move |gives_up: GivesUp<Place<T>, E>| {
-            let create = create.clone();
+        Self { begin: Box::new(move |gives_up| Work::new(creation(create.clone(), gives_up))) }
+    }
+
+    /// As [`new`](Self::new), in tasks of a runtime: `spawn` begins one and returns what stops it
+    /// when dropped, soon. So a creation goes on by itself, whether or not anybody polls, and one
+    /// that panics is [`GetError::Abandoned`](crate::GetError::Abandoned) for one waiter.
+    ///
+    /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
+    /// use pool::{AsyncFactory, Pool};
+    /// use std::convert::Infallible;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    /// # let runtime = runtime.handle().clone();
+    /// let factory = AsyncFactory::spawned(
+    ///     async || Ok::<_, Infallible>("connected"),
+    ///     move |work| runtime.spawn(work), // smol's `Task` stops when dropped; this one does not
+    /// );
+    /// let pool = Pool::from_factory(8, factory).build()?;
+    /// assert_eq!(*pool.get()?, "connected");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawned<F, S>(
+        create: impl Fn() -> F + Send + Sync + 'static,
+        spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> S + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        S: Send + 'static,
+    {
+        let create = Arc::new(create);
+        let begin = move |gives_up: GivesUp<_, _>| {
+            let gives_up = gives_up.tells_of_panics();
+            let task = spawn(Box::pin(creation(create.clone(), gives_up)));
             Work::new(async move {
-                // Dropped after the future, so that its slot is free when nothing is left of it.
-                let gives_up = gives_up;
-                let created = create().await;
-                gives_up.into_committed().finish(created.map(Place::new).map_err(Into::into));
+                let _until_nobody_needs_it = task;
+                pending::<()>().await;
             })
         };
         Self { begin: Box::new(begin) }
     }
+}
+
+/// One creation, which ends its request.
+async fn creation<T, E, F: Future<Output = Result<T, E>>>(
+    create: Arc<impl Fn() -> F>,
+    // Dropped after the future, so that the slot is free when nothing is left of it.
+    gives_up: GivesUp<Place<T>, E>,
+) {
+    let created = create().await;
+    gives_up.into_committed().finish(created.map(Place::new).map_err(Into::into));
 }
 
 object_factory!(AsyncFactory);

@@ -27,7 +27,7 @@ pub unsafe trait ObjectFactory: Backend {
     type Object: Send + 'static;
 }
 
-/// A place on the heap with an object in it: the page of a factory. Its memory is freed by
+/// A place on the heap for an object: the page of a factory. Its memory is freed by
 /// [`Backend::release`] only, when the pool has taken the object out.
 pub struct Place<T>(NonNull<Memory<T>>);
 
@@ -53,7 +53,16 @@ impl<T> Place<T> {
 
     /// A place for `object`.
     pub fn new(object: T) -> Self {
-        let memory = Box::new(Memory { object: MaybeUninit::new(object), _address: 0 });
+        Self::of(MaybeUninit::new(object))
+    }
+
+    /// A place with no object in it.
+    pub fn empty() -> Self {
+        Self::of(MaybeUninit::uninit())
+    }
+
+    fn of(object: MaybeUninit<T>) -> Self {
+        let memory = Box::new(Memory { object, _address: 0 });
         Self(NonNull::from(Box::leak(memory)))
     }
 
@@ -70,22 +79,33 @@ impl<T> Place<T> {
 }
 
 /// Ends a request without a page when dropped, unless it was taken out: nobody is to be told,
-/// since who drives it has a panic, or needs it no more.
-pub(super) struct GivesUp<P, E>(Option<Committed<P, E>>);
+/// since nobody needs it any more, or whoever drives it has a panic.
+pub(super) struct GivesUp<P, E> {
+    committed: Option<Committed<P, E>>,
+    /// Whether a panic reaches no getter, so that one is to be told.
+    tells_of_panics: bool,
+}
 
 impl<P, E> GivesUp<P, E> {
     pub(super) const fn new(committed: Committed<P, E>) -> Self {
-        Self(Some(committed))
+        Self { committed: Some(committed), tells_of_panics: false }
+    }
+
+    pub(super) fn tells_of_panics(mut self) -> Self {
+        self.tells_of_panics = true;
+        self
     }
 
     pub(super) fn into_committed(mut self) -> Committed<P, E> {
-        self.0.take().expect("taken once")
+        self.committed.take().expect("taken once")
     }
 }
 
 impl<P, E> Drop for GivesUp<P, E> {
     fn drop(&mut self) {
-        if let Some(committed) = self.0.take() {
+        if let Some(committed) = self.committed.take()
+            && !(self.tells_of_panics && std::thread::panicking())
+        {
             committed.give_up();
         }
     }
@@ -118,6 +138,10 @@ macro_rules! object_factory {
         /// Never: what can be made right now is not known before it is.
         fn try_page(&self, _: std::alloc::Layout) -> Result<Option<$crate::Place<T>>, $error> {
             Ok(None)
+        }
+
+        fn empty_page(&self) -> Option<$crate::Place<T>> {
+            Some($crate::Place::empty())
         }
 
         fn release(&self, page: $crate::Place<T>, _: std::alloc::Layout) {
