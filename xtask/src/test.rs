@@ -61,6 +61,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "runtimes",
         ]))
     })?;
+    // Of benches there are none, and its feature would build the peers.
     steps.run("doc tests", || {
         cargo::run(cargo().args(["test", "--workspace", "--exclude", "benches", "--all-features", "--doc"]))
     })?;

@@ -1,5 +1,7 @@
 //! How far the run is: a bar on a terminal, a line a cell elsewhere.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::suite::cell::Cell;
@@ -12,12 +14,12 @@ impl Progress {
     pub(crate) fn start(cells: usize) -> Self {
         let bar = ProgressBar::new(cells as u64);
         bar.set_style(ProgressStyle::with_template(TEMPLATE).expect("a good template"));
+        bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
 
     pub(crate) fn begin(&self, peer: &str, scenario: &str) {
         self.0.set_message(format!("{peer}: {scenario}"));
-        self.0.tick();
     }
 
     pub(crate) fn end(&self, cell: &Cell) {

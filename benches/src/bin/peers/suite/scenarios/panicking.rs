@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Scenario, Verdict};
 use crate::suite::census::{End, Maker, at_once};
-use crate::suite::getter::{Getter, PATIENCE, begun, hold, settle};
+use crate::suite::getter::{Getter, PATIENCE, Seen, begun, hold, settle};
 use crate::suite::subject::{Need, Peer, Setup};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -28,7 +28,7 @@ async fn run(peer: &Peer) -> anyhow::Result<Verdict> {
     let mut first = Getter::visit(&pool, Duration::ZERO);
     begun(&maker, early + 1).await?;
     let first = match first.answer(Duration::from_secs(1)).await {
-        crate::suite::getter::Seen::Unanswered => "without an answer".to_owned(),
+        Seen::Unanswered => "without an answer".to_owned(),
         seen => seen.words(),
     };
     settle().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Scenario, Verdict};
 use crate::suite::census::Maker;
 use crate::suite::getter::{Getter, PATIENCE, Tally, hold, settle};
-use crate::suite::subject::{Need, Peer, Setup};
+use crate::suite::subject::{Need, Peer, Setup, Subject};
 
 pub(crate) const IDLE: Scenario = Scenario {
     name: "shrink-idle",
@@ -59,7 +59,7 @@ async fn out(peer: &Peer) -> anyhow::Result<Verdict> {
     rest(&maker, &pool).await
 }
 
-async fn rest(maker: &Maker, pool: &crate::suite::subject::Subject) -> anyhow::Result<Verdict> {
+async fn rest(maker: &Maker, pool: &Subject) -> anyhow::Result<Verdict> {
     settle().await;
     let before = maker.counts().alive;
     let later = Getter::visit(pool, Duration::ZERO).answer(PATIENCE).await;
