@@ -1,12 +1,14 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `features` builds the feature matrix. They only start cargo and read
-//! what comes back, so that every step can be repeated by hand.
+//! models alone and shows each as it ends; `features` builds the feature matrix;
+//! `peers` puts this pool beside others. They only start cargo and read what
+//! comes back, so that every step can be repeated by hand.
 
 mod cargo;
 mod features;
 mod loom;
+mod peers;
 mod report;
 mod steps;
 mod test;
@@ -33,6 +35,8 @@ enum Task {
         /// Run only the models with this in their names
         filter: Option<String>,
     },
+    /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
+    Peers(peers::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Features => features::check(),
         Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Peers(args) => peers::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

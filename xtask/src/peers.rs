@@ -1,0 +1,38 @@
+//! `cargo xtask peers`: this pool and its peers in the same scenarios.
+//!
+//! The suite is a binary of `benches`, in release and with its feature on. It prints the table.
+//! On a whole run its own tests come first, and docs/PEERS.md is written last.
+
+use std::path::Path;
+
+use crate::cargo::{self, cargo};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only this peer, and write no document; may be repeated
+    #[arg(long = "peer", value_name = "PEER")]
+    peers: Vec<String>,
+    /// Run only this scenario, and write no document; may be repeated
+    #[arg(long = "scenario", value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+}
+
+const SUITE: [&str; 7] = ["--release", "-p", "benches", "--features", "peers", "--bin", "peers"];
+
+/// Builds the suite and runs it.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let whole = args.peers.is_empty() && args.scenarios.is_empty();
+    if whole {
+        // `cargo xtask test` does not build it, and with it the peers.
+        cargo::run(cargo().arg("test").args(SUITE))?;
+    }
+    let mut suite = cargo();
+    suite.arg("run").args(SUITE).args(["--", "run"]);
+    suite.args(args.peers.iter().flat_map(|peer| ["--peer", peer]));
+    suite.args(args.scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
+    if whole {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
+        suite.arg("--markdown").arg(docs.join("PEERS.md"));
+    }
+    cargo::run(&mut suite)
+}
