@@ -24,8 +24,8 @@ use crate::waiter::{Class, Want};
 /// A bounded pool of objects. Cheap to clone: clones are the same pool. Dropping the last one
 /// closes it; guards that are out stay good.
 ///
-/// As in `pool_cache(9)`, an object is constructed when its place is first handed out, and stays
-/// constructed from put to get. It is destroyed when the pool gives its page up: when it is
+/// As in `pool_cache(9)`, an object is constructed when its place is first handed out, or made by a
+/// [factory](Pool::from_factory), and stays constructed from put to get. It is destroyed when the pool gives its page up: when it is
 /// drained, above high water or the limit, for somebody else who needs the memory more, or
 /// closed. Any thread may be the one that destroys it, so a `T` must be `Send` and `'static`.
 ///
@@ -226,7 +226,7 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
 
     /// Brings an object of the caller's into the pool, which gives it a place right now or not
     /// at all. It is out, in the guard that comes back. If there was an idle object in the
-    /// place, that is destroyed.
+    /// place, that is destroyed. A factory makes no places: there must be an idle object.
     ///
     /// # Errors
     /// There is no place now, and why; the object comes back.
