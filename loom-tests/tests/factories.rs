@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Debug;
-use std::future::pending;
+use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Waker};
 
@@ -23,7 +23,7 @@ fn pool<F: ObjectFactory>(limit: u32, factory: F) -> Builder<Created<F>> {
 }
 
 /// Makes an object, but for the first.
-async fn fails_once(census: Census) -> Result<Object, &'static str> {
+fn fails_once(census: &Census) -> Result<Object, &'static str> {
     let (first, object) = (census.ever() == 0, census.begin());
     if first { Err("nobody answers") } else { Ok(object) }
 }
@@ -50,20 +50,20 @@ fn failure<F: ObjectFactory<Object = Object, Error = &'static str>>(
 #[test]
 fn failure_against_waiter() {
     witnessed("factories/failure_against_waiter", "the other waited", |both| {
-        failure(|census| AsyncFactory::new(move || fails_once(census.clone())), both);
+        failure(|census| AsyncFactory::new(move || ready(fails_once(&census))), both);
     });
 }
 
 #[test]
 fn failure_that_keeps_its_slot() {
     known_bad("factories/failure_keeps_slot", "deadlock", || {
-        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || fails_once(census.clone())));
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(fails_once(&census))));
         failure(flawed, &Witness::default());
     });
 }
 
 /// The first is made, the second fails.
-async fn fails_second(census: Census) -> Result<Object, &'static str> {
+fn fails_second(census: &Census) -> Result<Object, &'static str> {
     let (second, object) = (census.ever() == 1, census.begin());
     if second { Err("nobody answers") } else { Ok(object) }
 }
@@ -90,20 +90,20 @@ fn failure_or_put<F: ObjectFactory<Object = Object, Error = &'static str>>(
 #[test]
 fn failure_against_put() {
     witnessed("factories/failure_against_put", "the creation failed first", |failed| {
-        failure_or_put(|census| AsyncFactory::new(move || fails_second(census.clone())), failed);
+        failure_or_put(|census| AsyncFactory::new(move || ready(fails_second(&census))), failed);
     });
 }
 
 #[test]
 fn failure_against_put_that_keeps_its_slot() {
     known_bad("factories/failed_for_ever", "rest: a slot was lost", || {
-        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || fails_second(census.clone())));
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(fails_second(&census))));
         failure_or_put(flawed, &Witness::default());
     });
 }
 
 /// Makes an object, but panics at first.
-async fn panics_once(census: Census) -> Result<Object, Infallible> {
+fn panics_once(census: &Census) -> Result<Object, Infallible> {
     let (first, object) = (census.ever() == 0, census.begin());
     if first {
         // Without the noise of the panic hook.
@@ -134,14 +134,14 @@ fn panic<F: ObjectFactory<Object = Object, Error = Infallible>>(
 #[test]
 fn panic_against_waiter() {
     witnessed("factories/panic_against_waiter", "the other waited", |waited| {
-        panic(|census| AsyncFactory::new(move || panics_once(census.clone())), waited);
+        panic(|census| AsyncFactory::new(move || ready(panics_once(&census))), waited);
     });
 }
 
 #[test]
 fn panic_that_keeps_its_slot() {
     known_bad("factories/panic_keeps_slot", "deadlock", || {
-        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || panics_once(census.clone())));
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(panics_once(&census))));
         panic(flawed, &Witness::default());
     });
 }

@@ -375,6 +375,21 @@ impl<B: Backend> Core<B> {
         }
     }
 
+    /// A place for an object of the caller's, if there is one right now. Where pages come with an
+    /// object, an empty one for it, rather than that an idle object goes.
+    pub(crate) fn try_get_place(&self, want: Want) -> Result<Loan, TryGetError<B::Error>> {
+        let held = B::CREATES && self.change(|state, _| !state.closed && state.gather());
+        if held {
+            let slot = HeldSlot::gathering(self);
+            if let Some(page) = self.backend.empty_page() {
+                let arrival = self.arrival(page);
+                slot.taken();
+                return Ok(self.change(|state, _| state.lend_new_page(arrival, want)));
+            }
+        }
+        Ok(self.try_get(want, Rest::default())?.first)
+    }
+
     /// Grows until `pages` are held, without waiting, or no more come.
     pub(crate) fn prime(&self, pages: u32) -> Result<u32, TryGetError<B::Error>> {
         loop {

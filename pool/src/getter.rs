@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -40,6 +41,22 @@ impl Default for Patience {
 /// One who waits for a put, and would wait less than this for a page, does not spin to see
 /// whether one is owed by now.
 const LOOKS_AGAIN: Duration = Duration::from_millis(1);
+
+/// Drops what nobody needs any more, which is callers' code. What panics keeps nobody from the
+/// rest: the first panic goes on when all is done, unless there is one already.
+fn drop_each(works: Vec<(GrowId, Work)>) {
+    let mut panic = None;
+    for (_, work) in works {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+            panic.get_or_insert(payload);
+        }
+    }
+    if let Some(panic) = panic
+        && !std::thread::panicking()
+    {
+        resume_unwind(panic);
+    }
+}
 
 /// Who drives a getter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +106,13 @@ impl Progress {
     /// Drives until there is news, or nothing more to be done but to sleep.
     fn news<E>(&mut self, node: Pin<&Waiter<E>>, waker: &Waker) -> News<E> {
         loop {
-            match node.look() {
-                News::None if self.drive(waker) => {}
-                news => return news,
+            let news = node.look();
+            if self.works.is_empty() || !matches!(news, News::None) {
+                return news;
+            }
+            if !self.drive(waker) {
+                // Again: a future that blocks its thread swallows wakes that were for this.
+                return node.look();
             }
         }
     }
@@ -105,7 +126,7 @@ impl Progress {
         let outcome = outcome.map(|loans| Kept::new(core, loans));
         let mut works = std::mem::take(&mut self.works);
         core.change(|state, _| state.leave_works(&mut works));
-        drop(works);
+        drop_each(works);
         outcome.map(Kept::into_loans)
     }
 
@@ -201,7 +222,12 @@ impl<'a, B: Backend> Getter<'a, B> {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
                 }
-                Step::TakeOn(id, work) => progress.works.push((id, work)),
+                Step::TakeOn(id, work) => {
+                    progress.works.push((id, work));
+                    if progress.page_by.is_none() {
+                        progress.begin_to_wait();
+                    }
+                }
                 Step::Ask(grow) => {
                     let id = grow.id();
                     progress.begin_to_wait();
@@ -284,7 +310,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             }
             state.leave_works(&mut works);
         });
-        drop(works);
+        drop_each(works);
     }
 }
 

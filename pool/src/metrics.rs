@@ -40,6 +40,7 @@ pub fn publish_metrics() {
             ("pool_grows_withdrawn_total", pool.withdrawn),
             ("pool_pages_released_total", pool.released),
             ("pool_pages_stolen_total", pool.stolen),
+            ("pool_objects_invalid_total", pool.invalid),
         ];
         for (metric, value) in counters {
             counter!(metric, "pool" => name.clone()).absolute(value);

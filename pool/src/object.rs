@@ -41,9 +41,15 @@ enum Validate<T> {
 struct Suspect<'a, T>(&'a mut T);
 
 impl<T> Drop for Suspect<'_, T> {
+    /// If the validation panicked, its panic goes on, whatever the destructor does.
     fn drop(&mut self) {
         // SAFETY: whoever made this holds the item, and thinks that there is no object in it.
-        unsafe { std::ptr::drop_in_place(self.0) };
+        let destroyed = catch_unwind(AssertUnwindSafe(|| unsafe { std::ptr::drop_in_place(self.0) }));
+        if let Err(panic) = destroyed
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
     }
 }
 

@@ -264,6 +264,7 @@ pub(crate) fn describe<B: Backend>(core: &Core<B>) -> String {
                 let who = person(&asleep.thread, asleep.since);
                 line(format!("{who} is asleep inside the back-end{claim}"));
             }
+            None if grow.surplus => line(format!("{:?} goes on, though nobody needs it", grow.id)),
             None => line(format!("{:?} is pending at the back-end", grow.id)),
         }
     }

@@ -14,7 +14,6 @@ use crate::error::{ConstructError, GetError, TryGetError};
 use crate::guard::{Item, OwnedItem};
 use crate::handle::Handle;
 use crate::knobs::knobs;
-use crate::loan::Rest;
 use crate::object::{Lifecycle, Shelf};
 use crate::request::Request;
 use crate::reservation::Reservation;
@@ -226,7 +225,7 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
 
     /// Brings an object of the caller's into the pool, which gives it a place right now or not
     /// at all. It is out, in the guard that comes back. If there was an idle object in the
-    /// place, that is destroyed. A factory makes no places: there must be an idle object.
+    /// place, that is destroyed; in a pool of a factory only if the limit allows no more.
     ///
     /// # Errors
     /// There is no place now, and why; the object comes back.
@@ -237,8 +236,8 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     #[track_caller]
     pub fn attach(&self, object: T) -> Result<Item<'_, T, B>, AttachError<T, B::Error>> {
         let want = Want { items: 1, class: Class::Ordinary, caller: Location::caller() };
-        match self.shelf.core.try_get(want, Rest::default()) {
-            Ok(loans) => Ok(Item::new(&self.shelf, self.shelf.fill(loans.first, object))),
+        match self.shelf.core.try_get_place(want) {
+            Ok(loan) => Ok(Item::new(&self.shelf, self.shelf.fill(loan, object))),
             Err(error) => Err(AttachError { object, error }),
         }
     }

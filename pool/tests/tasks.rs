@@ -18,7 +18,7 @@ use pool::{Awaited, GetError, RawPool, TryGetError};
 #[macro_use]
 mod support;
 
-use support::{CloseOnPanic, Task, arena, assert_rests, blocks, put, take, until_waiting};
+use support::{CloseOnPanic, Random, Task, arena, assert_rests, blocks, put, take, until_waiting};
 
 /// Gets, puts at once, and says which item it was.
 async fn visit(pool: &RawPool) -> Result<usize, GetError<AllocError>> {
@@ -922,18 +922,6 @@ fn the_time_for_a_page_that_another_asked_for_is_looked_at_too() {
 
 // All at once.
 
-/// xorshift64*: the same on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
-}
-
 /// P2, P4 and P5 where threads and tasks come and go, and give up at any time. More want a
 /// page than the limit allows, and the limit allows more than there are.
 #[test]
@@ -943,11 +931,11 @@ fn threads_and_tasks_come_and_go() {
     let arena = arena(2);
     let pool = blocks(3).bypass(BYPASS).build(arena.clone()).unwrap();
     thread::scope(|scope| {
-        for number in 1..=6_u64 {
+        for number in 0..6 {
             let pool = &pool;
             scope.spawn(move || {
                 let _close = CloseOnPanic(pool);
-                let mut random = Random(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                let mut random = Random::new(number);
                 for _ in 0..ROUNDS {
                     match random.below(6) {
                         0 => put(pool, pool.get().unwrap()).unwrap(),

@@ -27,7 +27,7 @@ pub unsafe trait ObjectFactory: Backend {
     type Object: Send + 'static;
 }
 
-/// A place on the heap with an object in it: the page of a factory. Its memory is freed by
+/// A place on the heap for an object: the page of a factory. Its memory is freed by
 /// [`Backend::release`] only, when the pool has taken the object out.
 pub struct Place<T>(NonNull<Memory<T>>);
 
@@ -53,7 +53,16 @@ impl<T> Place<T> {
 
     /// A place for `object`.
     pub fn new(object: T) -> Self {
-        let memory = Box::new(Memory { object: MaybeUninit::new(object), _address: 0 });
+        Self::of(MaybeUninit::new(object))
+    }
+
+    /// A place with no object in it.
+    pub fn empty() -> Self {
+        Self::of(MaybeUninit::uninit())
+    }
+
+    fn of(object: MaybeUninit<T>) -> Self {
+        let memory = Box::new(Memory { object, _address: 0 });
         Self(NonNull::from(Box::leak(memory)))
     }
 
@@ -129,6 +138,10 @@ macro_rules! object_factory {
         /// Never: what can be made right now is not known before it is.
         fn try_page(&self, _: std::alloc::Layout) -> Result<Option<$crate::Place<T>>, $error> {
             Ok(None)
+        }
+
+        fn empty_page(&self) -> Option<$crate::Place<T>> {
+            Some($crate::Place::empty())
         }
 
         fn release(&self, page: $crate::Place<T>, _: std::alloc::Layout) {

@@ -122,6 +122,12 @@ pub unsafe trait Backend: Send + Sync + 'static {
     /// As [`ask`](Self::ask).
     fn try_page(&self, page: Layout) -> Result<Option<Self::Page>, Self::Error>;
 
+    /// A page without an object, for one that the caller brings. Only where a page comes with an
+    /// object otherwise ([`CREATES`](Self::CREATES)); `None` elsewhere.
+    fn empty_page(&self) -> Option<Self::Page> {
+        None
+    }
+
     /// Drops a grow that was withdrawn, if it was asked and is still kept; and what is kept
     /// for a grow that a page was released to, and that has ended.
     fn forget(&self, id: GrowId) {

@@ -18,7 +18,7 @@ use crate::core::{Core, Kept};
 use crate::error::{Awaited, GetError};
 use crate::grows::{Asleep, Grows};
 use crate::ledger::Ledger;
-use crate::loan::{Loans, Rest, Slot};
+use crate::loan::{Loan, Loans, Rest, Slot};
 use crate::pages::{Pages, PutError};
 use crate::stats::Counts;
 use crate::todo::{Heir, Todo, Unused};
@@ -254,7 +254,7 @@ impl<B: Backend> State<B> {
         if !self.queue.is_linked(node) {
             return None;
         }
-        let awaited = if self.grows.is_empty() { Awaited::Put } else { Awaited::Page };
+        let awaited = if self.grows.counted_on() == 0 { Awaited::Put } else { Awaited::Page };
         if only_for_page && awaited == Awaited::Put {
             return None;
         }
@@ -279,7 +279,7 @@ impl<B: Backend> State<B> {
             if !self.grows.is_pending(id) {
                 continue;
             }
-            if self.grows.counted_on() > self.needed_grows() {
+            if self.grows.counted_on() > self.needed_grows() || self.ledger.is_over() {
                 self.grows.give_up(id);
             } else {
                 let (id, work) = works.swap_remove(at);
@@ -352,6 +352,13 @@ impl<B: Backend> State<B> {
     pub(crate) fn gathered_page(&mut self, (page, base): Arrival<B>) {
         self.gathering -= 1;
         self.arrive(page, base);
+    }
+
+    /// An empty page came that a slot was held for, for somebody's own object.
+    pub(crate) fn lend_new_page(&mut self, arrival: Arrival<B>, want: Want) -> Loan {
+        self.gathered_page(arrival);
+        // The one that came last, since the others that are idle have objects in them too.
+        self.lend(want, Rest::default()).first.emptied()
     }
 
     /// A slot that was held to gather is free again.

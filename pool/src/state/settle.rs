@@ -12,7 +12,8 @@
 //!    begin one. So a grow that was refused is asked again as long as somebody needs it (P2).
 //! 3. **No grow is pending that nobody needs,** but those that their back-end has
 //!    committed to.
-//! 4. **Nothing is held above the limit** that could be given up; nor, while nobody waits
+//! 4. **Nothing is held above the limit** that could be given up, where what a factory makes does
+//!    not count as held before it is there; nor, while nobody waits
 //!    here, beyond the reserve and above high water, or above low water while somebody
 //!    waits elsewhere for the same back-end.
 //! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
@@ -104,7 +105,7 @@ impl<B: Backend> State<B> {
             let keep =
                 if self.fixed.clock.oldest() == NEVER { self.ledger.high() } else { self.ledger.low() };
             let spare = !self.is_wanted() && self.may_spare(keep);
-            if !(self.closed || self.ledger.is_over() || spare) {
+            if !(self.closed || self.holds_too_much() || spare) {
                 return;
             }
             if todo.is_full_of_pages() {
@@ -113,6 +114,12 @@ impl<B: Backend> State<B> {
             }
             self.give_up(page, Heir::Anybody, todo);
         }
+    }
+
+    /// Whether what is idle goes to come down to the limit, even past those who wait. What a
+    /// factory has begun may never come, so nothing that is good goes for its sake (P2).
+    fn holds_too_much(&self) -> bool {
+        if B::CREATES { self.ledger.staying() > self.ledger.limit() } else { self.ledger.is_over() }
     }
 
     /// Law 1.

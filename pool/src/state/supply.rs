@@ -17,9 +17,11 @@ impl<B: Backend> State<B> {
         self.queue.len() + self.grows.asleep()
     }
 
-    /// Whether anybody waits or gathers.
+    /// Whether anybody waits or gathers who has use for what is idle. Who creates on its own thread
+    /// is out of reach, and comes back with an object: it needs more only if it wants several.
     pub(super) fn is_wanted(&self) -> bool {
-        self.waiting() > 0 || self.gathering > 0
+        let brings = if B::CREATES { self.grows.asleep() } else { 0 };
+        !self.queue.is_empty() || self.gathering > 0 || self.grows.wanted().0 > brings
     }
 
     /// The most items that the limit allows.

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use kva::{Arena, Region, Reserve};
-use pool::{ArenaPages, Classic, Item, OwnedItem, Pool, Reservation};
+use pool::{ArenaPages, AsyncFactory, Classic, Factory, Growers, Item, OwnedItem, Pool, Reservation};
 
 fn main() {
     let arena = Arena::new(Region::reserve(1 << 20, Reserve::new()).unwrap(), 4096).unwrap();
@@ -21,4 +21,14 @@ fn main() {
     let sleeps = Pool::builder(2, || 0_u64).build(Classic::new(ArenaPages(arena))).unwrap();
     let seven: u64 = OwnedItem::detach(sleeps.get_owned().unwrap()) + 7;
     assert_eq!(seven, 7);
+
+    // A factory's, which has its error to say.
+    let create = || Ok::<_, std::io::Error>(Cell::new(7));
+    let own: Pool<Cell<u64>, Factory<_, _>> = Pool::from_factory(1, Factory::new(create)).build().unwrap();
+    assert_eq!(own.get().unwrap().get(), 7);
+    let growers = Pool::from_factory(1, Growers::new(1, create)).low_water(1).build().unwrap();
+    let futures = Pool::from_factory(1, AsyncFactory::new(move || std::future::ready(create())));
+    let futures = futures.validate_async(|cell| Box::pin(async move { cell.get() == 7 })).build().unwrap();
+    drop((growers.get_async(), futures.get_owned_async(), futures.request().reserve_async(1)));
+    std::thread::spawn(move || drop((growers, futures.get_owned().unwrap()))).join().unwrap();
 }

@@ -15,6 +15,9 @@ use kva::sync::{Arc, block_on_until};
 use kva::{Arena, Region, Reserve, Shape, Span};
 use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPool};
 
+#[macro_use]
+pub(crate) mod shop;
+
 pub(crate) const QUANTUM: usize = 4096;
 
 /// An object that has a page, and a quantum, to itself.
@@ -186,5 +189,21 @@ impl Task {
 
     pub(crate) fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&Waker::from(self.clone())))
+    }
+}
+
+/// xorshift64*: the same on every run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: usize) -> Self {
+        Self((seed as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
     }
 }

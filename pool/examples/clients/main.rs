@@ -1,0 +1,34 @@
+//! A pool of real connections under load, while the server breaks in the middle.
+//!
+//! See `--help`; the README says what to expect.
+
+#[cfg(not(loom))]
+mod cli;
+#[cfg(not(loom))]
+mod client;
+#[cfg(not(loom))]
+mod load;
+#[cfg(not(loom))]
+mod report;
+#[cfg(not(loom))]
+mod run;
+#[cfg(not(loom))]
+mod server;
+
+/// There are no servers in loom's small worlds.
+#[cfg(loom)]
+fn main() {}
+
+#[cfg(not(loom))]
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    use clap::Parser;
+
+    match run::run(&cli::Cli::parse()).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("clients: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
