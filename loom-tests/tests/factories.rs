@@ -103,13 +103,13 @@ fn failure_against_put_that_keeps_its_slot() {
 }
 
 /// Makes an object, but panics at first.
-fn panics_once(census: &Census) -> Result<Object, Infallible> {
+fn panics_once(census: &Census) -> Object {
     let (first, object) = (census.ever() == 0, census.begin());
     if first {
         // Without the noise of the panic hook.
         resume_unwind(Box::new("the creator panics"));
     }
-    Ok(object)
+    object
 }
 
 /// The first creation panics while another getter waits for it.
@@ -134,14 +134,14 @@ fn panic<F: ObjectFactory<Object = Object, Error = Infallible>>(
 #[test]
 fn panic_against_waiter() {
     witnessed("factories/panic_against_waiter", "the other waited", |waited| {
-        panic(|census| AsyncFactory::new(move || ready(panics_once(&census))), waited);
+        panic(|census| AsyncFactory::new(move || ready(Ok(panics_once(&census)))), waited);
     });
 }
 
 #[test]
 fn panic_that_keeps_its_slot() {
     known_bad("factories/panic_keeps_slot", "deadlock", || {
-        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(panics_once(&census))));
+        let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(Ok(panics_once(&census)))));
         panic(flawed, &Witness::default());
     });
 }

@@ -147,7 +147,7 @@ pub struct PoolStats {
     /// Items that were leaked on purpose.
     pub leaked: u64,
     /// Objects that were destroyed because they were not good any more when they were to be got
-    /// again.
+    /// again, or because their validation panicked or was cancelled.
     pub invalid: u64,
     /// Pages ever asked for.
     pub grows: u64,

@@ -143,3 +143,22 @@ fn a_factory_of_threads_needs_none() {
     let pool = Pool::from_factory(1, Factory::new(|| Ok::<_, Infallible>(1_u8))).build().unwrap();
     assert_eq!(*pool.get().unwrap(), 1);
 }
+
+/// A getter leaves before there is its object, which is made all the same, and is there for the next.
+#[tokio::test]
+async fn a_task_that_is_not_stopped_creates_for_the_next() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let create = {
+        let made = made.clone();
+        move || slowly(made.clone())
+    };
+    let detached = AsyncFactory::spawned(create, |work| drop(tokio::spawn(work)));
+    let pool = Pool::from_factory(1, detached).build().unwrap();
+    let mut impatient = Box::pin(pool.get_async());
+    assert!(impatient.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(impatient);
+    while pool.stats().idle == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((*pool.try_get().unwrap(), made.load(SeqCst)), (0, 1));
+}

@@ -19,6 +19,11 @@ type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
 /// own object or another's. If it is served or leaves, what it began goes on with the next who
 /// needs it, or is dropped. The slot of the limit is free when it has been.
 ///
+/// What is dropped begins anew with the next getter: those who would wait for less long than a
+/// creation takes never get it done. [`spawned`](Self::spawned) has a remedy. And whoever waits
+/// drives, also a thread that blocks in [`Pool::get`](crate::Pool::get): where the futures need the
+/// context of a runtime, be within it or use `spawned`.
+///
 /// A future that panics is the panic of who drives it, and one that fails is the error of one
 /// waiter. Neither costs a slot. A future that never ends holds a slot while somebody waits for
 /// it, and holds up nobody whom a put or another creation can serve. It goes on as its driver is
@@ -58,6 +63,10 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
     /// As [`new`](Self::new), in tasks of a runtime: `spawn` begins one and returns what stops it
     /// when dropped, soon. So a creation goes on by itself, whether or not anybody polls, and one
     /// that panics is [`GetError::Abandoned`](crate::GetError::Abandoned) for one waiter.
+    ///
+    /// If what `spawn` returns stops nothing, an object that nobody needs any more is made all the
+    /// same, and kept for the next as far as high water allows. Until it is made, or fails, it has
+    /// its slot of the limit, and nobody counts on it: so see to it that it ends.
     ///
     /// ```
     /// # if kva::sync::IS_MODEL { return Ok(()) }
