@@ -229,7 +229,7 @@ impl<Of: Lives> Builder<Of> {
     }
 
     /// Whether an object that was put back is good still. It is asked when the object is got
-    /// again, on the getter's thread, and not of one that was just made. One that is not good is
+    /// again, on the getter's thread, and not of one that nobody had yet. One that is not good is
     /// destroyed, and its getter has another, constructed in its place; or, where a factory makes
     /// them, waits for another, as old as it was. If it panics, the object is destroyed and the
     /// getter has the panic.

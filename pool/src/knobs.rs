@@ -5,7 +5,7 @@ macro_rules! knobs {
     ($($core:ident).+) => {
         /// Grows until `pages` are held, without waiting; how many are held then. Fewer than
         /// asked for: the hard limit or high water is lower, the back-end has no more right
-        /// now, or somebody else waits for it.
+        /// now, or somebody else waits for it. A factory never has any: reserve objects instead.
         ///
         /// # Errors
         /// The pool is closed, or the back-end refused a page.

@@ -14,6 +14,9 @@
 //!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
 //!   the classic pair of functions, `alloc` that may sleep and `free`.
+//! - [`Pool::from_factory`]: connections and the like, made on the getter's own thread
+//!   ([`Factory`]), on threads of the pool's ([`Growers`]) or by futures ([`AsyncFactory`]).
+//! - The feature `tokio`: its clock for async getters with a deadline, its tasks for factories.
 //!
 //! # Promises
 //!
@@ -32,11 +35,12 @@
 //!   reserve, and the arena is whole.
 //! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
 //!   wait and its first contended lock, which set up the thread. Gets of several items
-//!   allocate the list of them, before they wait.
+//!   allocate the list of them, before they wait. A factory allocates what it makes and what
+//!   is driven for it, a [`timer`](Builder::timer) each sleep.
 //! - **P8 Caller code runs unlocked.**
 //!
-//! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`]
-//! says.
+//! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and
+//! [`Factory`] say.
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;

@@ -79,8 +79,11 @@ impl<'p, P> Request<'p, P> {
     /// for nothing.
     ///
     /// A back-end that sleeps on its caller's thread is told of the deadline and has to keep
-    /// it. A future has no clock to wake it: it looks at the time when it is polled, so wrap
-    /// it in your runtime's timeout, which may drop it at any moment.
+    /// it; a [`Factory`](crate::Factory) does not. A future has no clock to wake it but the pool's
+    /// [`timer`](crate::Builder::timer). Without one it looks at the time when it is polled, so
+    /// wrap it in your runtime's timeout, which may drop it at any moment.
+    ///
+    /// A [validation](crate::Builder::validate) is not waiting: no deadline ends it.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.patience.deadline = Some(deadline);
         self

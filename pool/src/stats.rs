@@ -153,8 +153,8 @@ pub struct PoolStats {
     pub grows: u64,
     /// Grows that ended with an error.
     pub refused: u64,
-    /// Grows that were withdrawn, or given up where a factory had begun, because a put served
-    /// their waiter.
+    /// Grows that were withdrawn, or given up where a factory had begun, because nobody needed
+    /// them any more; and creations whose panic their getter has.
     pub withdrawn: u64,
     /// Pages ever given up.
     pub released: u64,

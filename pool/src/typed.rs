@@ -23,8 +23,8 @@ use crate::waiter::{Class, Want};
 /// A bounded pool of objects. Cheap to clone: clones are the same pool. Dropping the last one
 /// closes it; guards that are out stay good.
 ///
-/// As in `pool_cache(9)`, an object is constructed when its place is first handed out, and stays
-/// constructed from put to get. It is destroyed when the pool gives its page up: when it is
+/// As in `pool_cache(9)`, an object is constructed when its place is first handed out, or made by a
+/// [factory](Pool::from_factory), and stays constructed from put to get. It is destroyed when the pool gives its page up: when it is
 /// drained, above high water or the limit, for somebody else who needs the memory more, or
 /// closed. Any thread may be the one that destroys it, so a `T` must be `Send` and `'static`.
 ///
