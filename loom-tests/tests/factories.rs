@@ -363,7 +363,7 @@ fn dropped_for_a_put_without_a_word() {
 type Made = AsyncFactory<Object, Infallible>;
 
 /// A getter finds the only object bad, while another behind it leaves.
-fn bad(get: impl AsyncFn(&Pool<Object, Made>), validates: bool, waited: &Witness) {
+fn bad(get: &impl AsyncFn(&Pool<Object, Made>), validates: bool, waited: &Witness) {
     let census = Census::new(1);
     let factory = {
         let census = census.clone();
@@ -395,7 +395,7 @@ fn bad(get: impl AsyncFn(&Pool<Object, Made>), validates: bool, waited: &Witness
 #[test]
 fn bad_object_against_cancellation() {
     witnessed("factories/bad_object_against_cancellation", "another was made", |waited| {
-        bad(async |pool| drop(pool.get_async().await.unwrap()), true, waited);
+        bad(&async |pool| drop(pool.get_async().await.unwrap()), true, waited);
     });
 }
 
@@ -407,6 +407,6 @@ fn bad_object_that_keeps_its_place() {
             let _bad = pool.get_async().await.unwrap();
             drop(pool.get_async().await.unwrap());
         };
-        bad(keeps, false, &Witness::default());
+        bad(&keeps, false, &Witness::default());
     });
 }

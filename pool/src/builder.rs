@@ -228,8 +228,8 @@ impl<Of: Lives> Builder<Of> {
         self
     }
 
-    /// Whether an object that was put back is good still. It is asked when the object is got
-    /// again, on the getter's thread, and not of one that nobody had yet. One that is not good is
+    /// Whether an object that was idle is good still. It is asked when the object is got, on the
+    /// getter's thread, and not of one that was made for those who waited. One that is not good is
     /// destroyed, and its getter has another, constructed in its place; or, where a factory makes
     /// them, waits for another, as old as it was. If it panics, the object is destroyed and the
     /// getter has the panic.

@@ -378,7 +378,7 @@ impl<B: Backend> Core<B> {
     /// A place for an object of the caller's, if there is one right now. Where pages come with an
     /// object, an empty one for it, rather than that an idle object goes.
     pub(crate) fn try_get_place(&self, want: Want) -> Result<Loan, TryGetError<B::Error>> {
-        let held = B::CREATES && self.change(|state, _| !state.closed && state.gather());
+        let held = B::CREATES && self.change(|state, _| state.gather_for(want));
         if held {
             let slot = HeldSlot::gathering(self);
             if let Some(page) = self.backend.empty_page() {

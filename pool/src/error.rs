@@ -87,7 +87,7 @@ pub enum GetError<E> {
     #[error("the back-end refused a page")]
     Backend(#[source] E),
     /// The back-end dropped the request, or panicked with it in hand.
-    #[error("the back-end dropped a request for a page")]
+    #[error("the back-end dropped a request for a page, or panicked over it")]
     Abandoned,
     /// More items than the limit allows, or leaves beside the reserve.
     #[error("{asked} items: this getter can have {most} at most")]

@@ -16,7 +16,7 @@ pub(crate) struct Loan {
     pub(crate) ptr: NonNull<u8>,
     /// Whether there is an object in it.
     pub(crate) constructed: bool,
-    /// Whether that came with the page, and was never out before.
+    /// Whether that came with the page just now.
     pub(crate) fresh: bool,
 }
 

@@ -13,8 +13,8 @@
 //!    link; every other free item is in one of the page's chains: in `objects` if there is an
 //!    object in it, else in `empty`. So a page comes and goes in constant time.
 //! 3. An item's link is [`OUT`] exactly while the item is out.
-//!    A page that comes with an object has one item, and `fresh` is zero until that is handed out:
-//!    the one item that is in a chain before it ever was.
+//!    A page that comes with an object has one item, which is in a chain before it was ever handed
+//!    out. There `fresh` is zero until it is, or until nobody waits.
 //! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
 //!    neither when none is, or when it was set apart to have its objects destroyed. Where
 //!    objects are kept, pages with free ones come before those without in both lists.
@@ -104,6 +104,8 @@ pub(crate) struct Pages<P> {
     held: usize,
     apart: usize,
     constructed: usize,
+    /// Pages whose object came with them just now, for those who wait: `fresh` is zero.
+    fresh: usize,
 }
 
 // SAFETY: the pointers are addresses of memory that the pool's back-end handed over; no
@@ -137,6 +139,7 @@ impl<P> Pages<P> {
             held: 0,
             apart: 0,
             constructed: 0,
+            fresh: 0,
         };
         pages.reserve(capacity).then_some(pages)
     }
@@ -199,6 +202,7 @@ impl<P> Pages<P> {
         if self.filled {
             self.items[at as usize] = END;
             self.constructed += 1;
+            self.fresh += 1;
         }
         self.file(at, true);
         self.free_items += items as usize;
@@ -244,6 +248,7 @@ impl<P> Pages<P> {
         let number = at as usize * items as usize + index as usize;
         let link = std::mem::replace(&mut self.items[number], OUT);
         page.fresh += u32::from(fresh);
+        self.fresh -= usize::from(fresh && self.filled);
         if constructed {
             page.objects = link;
             self.constructed -= 1;
@@ -327,6 +332,17 @@ impl<P> Pages<P> {
         Ok(())
     }
 
+    /// Objects that came with their pages, and that nobody took as they came, may have changed by
+    /// the time that somebody does.
+    pub(crate) fn no_longer_fresh(&mut self) {
+        if self.fresh > 0 {
+            self.fresh = 0;
+            for page in self.pages.iter_mut().filter(|page| page.payload.is_some()) {
+                page.fresh = 1;
+            }
+        }
+    }
+
     /// The page of `slot`, if all its items are free.
     pub(crate) fn idle_page_of(&self, slot: Slot) -> Option<IdlePage> {
         (self.pages[slot.page as usize].free == self.carve.items).then_some(IdlePage(slot.page))
@@ -350,6 +366,7 @@ impl<P> Pages<P> {
         self.idle.remove(&mut self.links, at);
         self.free_items -= self.carve.items as usize;
         self.apart += 1;
+        self.fresh -= usize::from(self.filled && self.pages[at as usize].fresh == 0);
         ApartPage(at)
     }
 

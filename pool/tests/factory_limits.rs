@@ -27,6 +27,8 @@ of_each_kind![
     a_limit_lowered_below_what_is_being_created,
     a_put_serves_beside_a_creation_that_hangs_above_the_limit,
     the_reserve_is_made_first,
+    what_is_attached_leaves_the_reserve,
+    what_is_attached_does_not_pass_those_who_wait,
     who_waits_is_served_in_order_where_nobody_may_pass,
     a_spike_ends_with_what_there_was_before,
     threads_come_and_go_and_creators_fail_panic_and_hang,
@@ -186,6 +188,36 @@ fn the_reserve_is_made_first<K: Kind>() {
     assert_eq!((shop.begun(), pool.drain(), shop.live()), (2, 1, 1), "the reserve is kept");
     pool.set_critical_reserve(0).unwrap();
     assert_rest(&pool, &shop, 2);
+}
+
+fn what_is_attached_leaves_the_reserve<K: Kind>() {
+    let shop = Shop::open();
+    let pool = pool_of::<K>(2, &shop).critical_reserve(1).build().unwrap();
+    let attached = pool.attach(shop.create().unwrap()).unwrap();
+    assert!(pool.attach(shop.create().unwrap()).is_err());
+    drop(pool.request().critical().get().unwrap());
+    drop(attached);
+    pool.set_critical_reserve(0).unwrap();
+    assert_rest(&pool, &shop, 2);
+}
+
+fn what_is_attached_does_not_pass_those_who_wait<K: Kind>() {
+    let shop = Shop::open();
+    let pool = pool_of::<K>(2, &shop).max_growing(1).bypass(0).build().unwrap();
+    let mine = shop.create().unwrap();
+    shop.order_none();
+    thread::scope(|scope| {
+        let _end = EndOnPanic(&pool, &shop);
+        // One creates, and the other waits for that, since one creates at a time.
+        let getters = [(); 2].map(|()| scope.spawn(|| drop(pool.get().unwrap())));
+        shop.until_creating(1);
+        until_waiting(&pool, 2);
+        let refused = pool.attach(mine).unwrap_err();
+        assert_is!(refused.error, TryGetError::Exhausted);
+        shop.order_all(Order::Make);
+        join_all(getters);
+    });
+    assert_rest(&pool, &shop, 3);
 }
 
 fn who_waits_is_served_in_order_where_nobody_may_pass<K: Kind>() {

@@ -17,7 +17,7 @@ use pool::{AsyncFactory, Awaited, Builder, Created, GetError, Item, Pool, TryGet
 mod support;
 
 use support::shop::{
-    EndOnPanic, Failed, Kind, Object, Order, Shop, assert_rest, failed, is_panic, pool_of, until,
+    EndOnPanic, Failed, Kind, Object, Order, Shop, assert_rest, failed, growers, is_panic, pool_of, until,
 };
 use support::{Task, panics, until_waiting, wait_for};
 
@@ -153,6 +153,29 @@ fn what_was_just_made_is_not_validated<K: Kind>() {
     let mut reserved = pool.reserve(1).unwrap();
     drop(reserved.get().unwrap());
     assert_eq!(inspector.of().len(), 3);
+    assert_rest(&pool, &shop, 1);
+}
+
+/// What was made for one who left may have waited for long.
+#[test]
+fn what_was_made_for_nobody_is_validated() {
+    let (shop, inspector) = (Shop::by_order(), Inspector::default());
+    let pool = {
+        let inspector = inspector.clone();
+        Pool::from_factory(1, growers(1, &shop)).validate(move |object| inspector.is_good(object))
+    };
+    let pool = pool.build().unwrap();
+    thread::scope(|scope| {
+        let _end = EndOnPanic(&pool, &shop);
+        let (task, _waker) = Task::new();
+        let mut leaves = Box::pin(pool.get_async());
+        assert!(task.poll(leaves.as_mut()).is_pending());
+        shop.until_creating(1);
+        drop(leaves);
+        scope.spawn(|| shop.order_all(Order::Make));
+        until(|| pool.stats().idle == 1);
+    });
+    assert_eq!((pool.get().unwrap().number, inspector.of()), (0, vec![0]));
     assert_rest(&pool, &shop, 1);
 }
 

@@ -254,7 +254,7 @@ impl<B: Backend> State<B> {
         if !self.queue.is_linked(node) {
             return None;
         }
-        let awaited = if self.grows.counted_on() == 0 { Awaited::Put } else { Awaited::Page };
+        let awaited = if self.grows.is_empty() { Awaited::Put } else { Awaited::Page };
         if only_for_page && awaited == Awaited::Put {
             return None;
         }
@@ -346,6 +346,14 @@ impl<B: Backend> State<B> {
         self.gathering += u32::from(held);
         self.counts.grows += u64::from(held);
         held
+    }
+
+    /// As [`gather`](Self::gather), for a page whose item is to be lent: nobody is overtaken, and
+    /// the reserve is left.
+    #[must_use]
+    pub(crate) fn gather_for(&mut self, want: Want) -> bool {
+        let room = self.pages.out_items() < self.most(want.class);
+        !self.closed && self.queue.is_empty() && room && self.gather()
     }
 
     /// The page came that a slot was held for.

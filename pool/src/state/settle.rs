@@ -55,6 +55,9 @@ impl<B: Backend> State<B> {
             self.call_for_grow(todo);
         }
         self.find_drivers(todo);
+        if B::CREATES && self.queue.is_empty() {
+            self.pages.no_longer_fresh();
+        }
         self.check();
     }
 
