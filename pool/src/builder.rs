@@ -187,19 +187,17 @@ impl<Of> Builder<Of> {
     /// ```
     /// # if kva::sync::IS_MODEL { return Ok(()) }
     /// # use kva::{Arena, Region, Reserve};
-    /// use pool::{Awaited, GetError, Pool};
-    /// use std::time::Duration;
+    /// # mod runtime {
+    /// #     pub async fn sleep_until(_: std::time::Instant) {}
+    /// # }
+    /// use pool::Pool;
+    /// use std::time::Instant;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
     /// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
     /// let pool = Pool::builder(1, || [0_u8; 4096])
-    ///     .timer(|moment| tokio::time::sleep_until(moment.into())) // or smol's `Timer::at`, or another's
+    ///     // Of tokio: `tokio::time::sleep_until(moment.into())`; of smol: `Timer::at(moment)`.
+    ///     .timer(|moment: Instant| runtime::sleep_until(moment))
     ///     .build(arena)?;
-    /// let item = pool.get()?;
-    /// let late = pool.request().timeout(Duration::from_millis(1)).get_async().await;
-    /// assert!(matches!(late, Err(GetError::TimedOut(Awaited::Put))));
-    /// # drop(item);
-    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn timer<S>(mut self, sleep_until: impl Fn(Instant) -> S + Send + Sync + 'static) -> Self

@@ -31,7 +31,6 @@ type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// use pool::{AsyncFactory, Pool};
 /// use std::io;
 ///
@@ -39,10 +38,15 @@ type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
 ///     Ok("connected".to_owned())
 /// }
 ///
+/// async fn hello(pool: &Pool<String, AsyncFactory<String, io::Error>>) -> Result<(), Box<dyn std::error::Error>> {
+///     let connection = pool.get_async().await?;
+///     assert_eq!(*connection, "connected");
+///     Ok(())
+/// }
+///
 /// let pool = Pool::from_factory(8, AsyncFactory::new(connect)).build()?;
-/// let connection = pool.get_async().await?;
-/// assert_eq!(*connection, "connected");
-/// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+/// assert_eq!(*pool.get()?, "connected"); // a thread may wait, too
+/// # let hello = hello(&pool);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct AsyncFactory<T, E> {
@@ -73,11 +77,25 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
     /// use pool::{AsyncFactory, Pool};
     /// use std::convert::Infallible;
     ///
-    /// # let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
-    /// # let runtime = runtime.handle().clone();
+    /// # struct Runtime;
+    /// # impl Runtime {
+    /// #     fn spawn(&self, mut work: impl Future<Output = ()> + Send + Unpin + 'static) {
+    /// #         use std::{ops::ControlFlow, pin::Pin, task::{Context, Poll}};
+    /// #         std::thread::spawn(move || {
+    /// #             kva::sync::block_on(|waker, _| {
+    /// #                 match Pin::new(&mut work).poll(&mut Context::from_waker(waker)) {
+    /// #                     Poll::Ready(()) => ControlFlow::Break(()),
+    /// #                     Poll::Pending => ControlFlow::Continue(None),
+    /// #                 }
+    /// #             })
+    /// #         });
+    /// #     }
+    /// # }
+    /// # let runtime = Runtime;
     /// let factory = AsyncFactory::spawned(
     ///     async || Ok::<_, Infallible>("connected"),
-    ///     move |work| runtime.spawn(work), // smol's `Task` stops when dropped; this one does not
+    ///     // tokio's handle stops nothing when dropped, smol's `Task` does.
+    ///     move |work| runtime.spawn(work),
     /// );
     /// let pool = Pool::from_factory(8, factory).build()?;
     /// assert_eq!(*pool.get()?, "connected");
