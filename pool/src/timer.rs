@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Instant;
 
 use kva::sync::Arc;
@@ -34,13 +34,14 @@ impl fmt::Debug for Timer {
 pub(crate) struct Alarm(Option<(Instant, Sleep)>);
 
 impl Alarm {
-    /// Wakes the task at `until`, by `timer`.
-    pub(crate) fn set(&mut self, timer: &Timer, until: Instant, context: &mut Context<'_>) {
+    /// Whether `until` has come, by `timer`. If not, the task is woken when it has.
+    pub(crate) fn rings(&mut self, timer: &Timer, until: Instant, context: &mut Context<'_>) -> bool {
         let set = self.0.take().filter(|(moment, _)| *moment == until);
         let (_, sleep) = self.0.insert(set.unwrap_or_else(|| (until, (timer.0)(until))));
-        if let Poll::Ready(()) = sleep.as_mut().poll(context) {
+        let rings = sleep.as_mut().poll(context).is_ready();
+        if rings {
             self.0 = None;
-            context.waker().wake_by_ref();
         }
+        rings
     }
 }

@@ -1,6 +1,7 @@
 //! What the feature `tokio` adds: its clock and its tasks. Each is a line of what anybody can say
 //! of another runtime, by [`Builder::timer`] and [`AsyncFactory::spawned`].
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
@@ -24,12 +25,16 @@ impl Drop for Aborts {
 }
 
 impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
-    /// Creates objects by the futures that `create` returns, each in a task of tokio's; see
-    /// [`spawned`](Self::spawned). Whoever asks must be within its runtime.
+    /// Creates objects by the futures that `create` returns, each in a task of the runtime that
+    /// this is called in; see [`spawned`](Self::spawned). Threads outside of it may get, too.
+    ///
+    /// # Panics
+    /// If it is called in no runtime of tokio's.
     pub fn on_tokio<F>(create: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        Self::spawned(create, |work| Aborts(tokio::spawn(work)))
+        let runtime = Handle::current();
+        Self::spawned(create, move |work| Aborts(runtime.spawn(work)))
     }
 }
