@@ -260,7 +260,7 @@ fn what_was_begun_is_handed_on_with_its_progress() {
     assert_is!(task.poll(first.as_mut()), Poll::Pending);
     assert_eq!(polls.load(SeqCst), 1);
     thread::scope(|scope| {
-        let second = scope.spawn(|| pool.get_timeout(Duration::from_millis(20)).map(drop));
+        let second = scope.spawn(|| pool.get_timeout(Duration::from_millis(300)).map(drop));
         until_waiting(&pool, 2);
         drop(first);
         assert_is!(second.join().unwrap(), Err(GetError::TimedOut(Awaited::Page)));
