@@ -308,6 +308,32 @@ async fn an_upstream_that_dies_and_comes_back() {
     proxy.ends_well(None, "4, of which 2 failed and 0 were cut");
 }
 
+/// Whoever started it went away, and with them what read its output.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_to_what_it_says() {
+    let echo = Echo::new().await;
+    let (mut proxy, address) = Proxy::to(echo.address, "");
+    let (err, never) = std::io::pipe().unwrap();
+    drop(never);
+    // Its ends of the pipes have no other any more.
+    proxy.err = BufReader::new(std::os::fd::OwnedFd::from(err).into());
+    let (out, never) = std::io::pipe().unwrap();
+    drop(never);
+    proxy.out = BufReader::new(std::os::fd::OwnedFd::from(out).into());
+
+    let at = echo.address;
+    echo.close().await;
+    if let Ok(mut refused) = TcpStream::connect(address).await {
+        until_gone(&mut refused).await;
+    }
+    let _echo = Echo::at(at).await;
+    for _ in 0..2 {
+        round_trip(&mut TcpStream::connect(address).await.unwrap()).await;
+    }
+    proxy.interrupt();
+    assert_eq!(proxy.ended().code, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_cut_and_its_buffer_serves_others() {
     let echo = Echo::new().await;

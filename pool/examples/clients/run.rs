@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Cli;
-use crate::client::Target;
-use crate::load::{Connections, Failure, Load};
-use crate::report;
-use crate::server::Server;
+use super::cli::Cli;
+use super::client::Target;
+use super::load::{Connections, Failure, Load};
+use super::report;
+use super::server::Server;
 
 /// How many connections may be opened at once: a server that comes back is not run over.
 const OPENING: u32 = 4;
@@ -74,7 +74,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let stats = load.pool.stats();
     load.pool.drain();
     let census = server.as_ref().map(|server| server.census.lock());
-    println!("{}", report::table(&load, elapsed, created.load(Relaxed), &stats, census.as_deref()));
+    report::print(report::table(&load, elapsed, created.load(Relaxed), &stats, census.as_deref()))?;
     if let Some(census) = census {
         ensure!(census.most <= limit as usize, "the server saw more connections at once than {limit}");
     }

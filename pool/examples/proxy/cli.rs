@@ -73,7 +73,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match Runtime::new().context("cannot start tokio").and_then(|tokio| tokio.block_on(proxy(&cli))) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("proxy: {error:#}");
+            report::complain(format_args!("{error:#}"));
             1
         }
     }
@@ -103,8 +103,7 @@ async fn proxy(cli: &Cli) -> Result<()> {
         let tally = demo::run(&proxy, listener, most).await?;
         (proxy, tally)
     };
-    println!("{}", report::table(&proxy, &tally));
-    Ok(())
+    report::print(report::table(&proxy, &tally))
 }
 
 async fn until_interrupted(proxy: &Arc<Proxy>, listener: TcpListener, most: usize) -> Result<Tally> {

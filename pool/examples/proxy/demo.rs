@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection::Proxy;
+use super::report::announce;
 use super::serve::{Tally, serve};
 
 const CLIENTS: u64 = 200;
@@ -48,7 +49,9 @@ pub(crate) async fn run(proxy: &Arc<Proxy>, listener: TcpListener, most: usize) 
         client??;
     }
     stop.send(()).await?;
-    println!("{CLIENTS} clients sent {BYTES} bytes each to an echo server, and had every byte back.");
+    announce(format_args!(
+        "{CLIENTS} clients sent {BYTES} bytes each to an echo server, and had every byte back."
+    ));
     Ok(serving.await?)
 }
 

@@ -1,12 +1,33 @@
-//! What the buffers did, as a table.
+//! What is said: on the way, and in the end what the buffers did, as a table.
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use kva::sync::atomic::Ordering::Relaxed;
 
 use super::connection::Proxy;
 use super::serve::Tally;
+
+/// Says what went wrong. If nobody reads the standard error any more, the proxy goes on all the same.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "proxy: {text}");
+}
+
+/// Says what goes on, to whoever still reads it.
+pub(crate) fn announce(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints what the proxy was run for. A reader that wants no more of it is no error.
+pub(crate) fn print(text: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("cannot print the table"),
+    }
+}
 
 /// The table and what it comes to.
 pub(crate) fn table(proxy: &Proxy, tally: &Tally) -> String {
