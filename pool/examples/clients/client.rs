@@ -48,7 +48,11 @@ impl Error {
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        if error.code().is_some() { Self::Refused(error.into()) } else { Self::Broken(error.into()) }
+        // A pipeline has one for each command that was refused. The first is told.
+        match error.clone().into_server_errors().as_deref() {
+            Some([(_, first), ..]) => Self::Refused(first.clone().into()),
+            _ => Self::Broken(error.into()),
+        }
     }
 }
 
