@@ -169,6 +169,22 @@ fn all_is_done_although_a_redis_server_is_killed() {
     );
 }
 
+#[test]
+fn what_a_redis_server_refuses_is_told_as_such() {
+    let port = free_port();
+    let Ok(_redis) = Redis::start(port) else { return skipped("there is no redis-server") };
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.write_all(b"CONFIG SET requirepass secret\r\n").unwrap();
+    let mut answer = [0; 5];
+    connection.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    let output = example(&["--url", &format!("redis://127.0.0.1:{port}")]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let refusal = "cannot use the server: refused by the server: NOAUTH Authentication required.\n";
+    assert!(error.ends_with(refusal), "{error}");
+}
+
 /// A database server in a folder of its own.
 struct Postgres {
     programs: PathBuf,

@@ -86,7 +86,8 @@ impl Proxy {
         let Ended { code, out, err } = self.ended();
         assert_eq!(code, Some(0), "{out}{err}");
         if let Some(bytes) = bytes_each_way.into() {
-            assert_eq!(out.matches(&format!(" {bytes} ")).count(), 2, "{out}{err}");
+            // Two spaces: it is not to be taken for a number of KiB.
+            assert_eq!(out.matches(&format!(" {bytes}  ")).count(), 2, "{out}{err}");
         }
         assert!(out.contains(&format!("connections: {connections}")), "{out}{err}");
     }
@@ -402,6 +403,16 @@ fn the_demonstration_runs_without_arguments() {
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("had every byte back"), "{out}{err}");
     assert!(out.contains("never more than 8 buffers"), "{out}{err}");
+}
+
+#[test]
+fn an_interrupt_ends_the_demonstration_with_its_table() {
+    let mut proxy = Proxy::start("");
+    until(&mut proxy.out, "listening on ");
+    proxy.interrupt();
+    let Ended { code, out, err } = proxy.ended();
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("of which 0 failed"), "{out}{err}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::report::complain;
 ///
 /// Without --url the server is one of the example's own, which speaks a little of Redis's
 /// protocol, refuses more connections than --connections, and in the middle of the run is
-/// killed and started again. Interrupt it (Ctrl-C) to have the table early.
+/// killed and started again. Interrupt it (Ctrl-C, SIGTERM) to have the table early.
 #[derive(Debug, Parser)]
 #[expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 #[command(name = "clients", version)]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kva::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kva::sync::{Arc, Mutex};
 use pool::{AsyncFactory, Pool};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -116,12 +116,12 @@ async fn stops(load: &Load, duration: Option<Duration>) -> Result<()> {
             None => std::future::pending().await,
         }
     };
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     tokio::select! {
         () = time => {}
-        pressed = ctrl_c() => {
-            pressed.context("cannot be interrupted")?;
-            load.say("interrupted");
-        }
+        _ = interrupt.recv() => load.say("interrupted"),
+        _ = terminate.recv() => load.say("terminated"),
     }
     load.stop.cancel();
     std::future::pending().await

@@ -42,13 +42,14 @@ pub(crate) fn table(proxy: &Proxy, tally: &Tally) -> String {
         "wait p50/p99/max",
         "held",
     ]);
-    let (mut buffers, mut held) = (0, 0);
+    let (mut buffers, mut held, mut reserved) = (0, 0, 0);
     for direction in [&proxy.up, &proxy.down] {
         let stats = direction.buffers.stats();
         let waits = stats.waits;
-        let bytes = direction.buffers.bytes(stats.most_pages);
+        let bytes = direction.buffers.bytes(stats.most_out);
         buffers += stats.most_pages;
         held += bytes;
+        reserved += direction.buffers.bytes(stats.most_pages as usize);
         let [p50, p99, max] = [waits.p50, waits.p99, waits.max].map(human);
         let mut row = vec![Cell::new(direction.to)];
         row.extend(
@@ -68,9 +69,10 @@ pub(crate) fn table(proxy: &Proxy, tally: &Tally) -> String {
     let Tally { accepted, failed, cut } = tally;
     format!(
         "{}\nconnections: {accepted}, of which {failed} failed and {cut} were cut at the end\n\
-         There were never more than {buffers} buffers of {} bytes: {} KiB.",
+         There were never more than {buffers} buffers of {} bytes: {} KiB reserved, {} KiB held at most.",
         table.trim_fmt(),
         proxy.limits.size,
+        reserved >> 10,
         held >> 10,
     )
 }
