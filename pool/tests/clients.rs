@@ -16,7 +16,7 @@ mod clients;
 
 const ARGS: &str = "POOL_TEST_CLIENTS_ARGS";
 /// A server that has not come up after so long does not come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Past what the harness captures: who runs the tests is to know.
 fn skipped(why: &str) {
@@ -69,6 +69,31 @@ fn all_is_done_although_the_server_is_killed() {
 fn a_time_ends_it_too() {
     let mut example = example(&["--clients", "4", "--connections", "2", "--duration", "1"]);
     assert!(example.output().unwrap().status.success());
+}
+
+#[test]
+fn so_does_an_interrupt() {
+    for (signal, says) in [(libc::SIGINT, "clients: interrupted"), (libc::SIGTERM, "clients: terminated")] {
+        let mut child = example(&["--duration", "600"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(lines.next().as_deref(), Some("clients: 64 tasks share 8 connections"));
+        // SAFETY: always callable; the process is not yet waited for, so it is still this one.
+        let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
+        assert_eq!(sent, 0);
+        assert!(lines.any(|line| line == says), "not told: {says}");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        figure(str::from_utf8(&output.stdout).unwrap(), "requests done");
+    }
+}
+
+#[test]
+fn nobody_listens_to_what_it_says() {
+    let mut child = example(&["--clients", "4", "--duration", "1"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop((lines, child.stdout.take()));
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

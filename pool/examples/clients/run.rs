@@ -1,5 +1,6 @@
 //! One run: a server, a pool of connections to it, the load, and the trouble in the middle.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         errors: Mutex::default(),
     });
     try_out(&load.pool, cli.minimum.max(1) as usize).await.context("cannot use the server")?;
+    // Before anybody can know that there is load, and interrupt it.
+    let interrupted = interrupted()?;
     load.say(&format!("{} tasks share {limit} connections", cli.clients));
 
     let start = Instant::now();
@@ -65,7 +68,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let breaks = async { load.stop.run_until_cancelled(breaks).await.unwrap_or(Ok(())) };
     tokio::select! {
         ended = async { tokio::try_join!(load.run(), breaks) } => drop(ended?),
-        never = stops(&load, duration) => never?,
+        never = stops(&load, duration, interrupted) => match never {},
         () = draws(&load) => {}
     }
     let elapsed = start.elapsed();
@@ -108,20 +111,33 @@ async fn try_out(pool: &Connections, minimum: usize) -> Result<(), Failure> {
     Ok(connection.request("pool-clients", "hello").await?)
 }
 
+/// Waits for Ctrl-C or SIGTERM. One that comes before it is polled is not missed.
+fn interrupted() -> Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
+        }
+    })
+}
+
 /// Has the load stop when its time is up or somebody interrupts it. The load then ends by itself.
-async fn stops(load: &Load, duration: Option<Duration>) -> Result<()> {
+async fn stops(
+    load: &Load,
+    duration: Option<Duration>,
+    interrupted: impl Future<Output = &'static str>,
+) -> Infallible {
     let time = async {
         match duration {
             Some(duration) => sleep(duration).await,
             None => std::future::pending().await,
         }
     };
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     tokio::select! {
         () = time => {}
-        _ = interrupt.recv() => load.say("interrupted"),
-        _ = terminate.recv() => load.say("terminated"),
+        which = interrupted => load.say(which),
     }
     load.stop.cancel();
     std::future::pending().await
