@@ -46,7 +46,8 @@ struct Ended {
 impl Proxy {
     fn start(args: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_proxy_itself", "--nocapture"])
+            // With one thread, as on one CPU, the test's name would begin the first line.
+            .args(["--exact", "the_proxy_itself", "--nocapture", "--test-threads=2"])
             .env(ARGS, args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
