@@ -1,29 +1,45 @@
 //! The example `clients`, as its users run it: against its own server, and against a real one
-//! that is killed in the middle.
+//! that is killed in the middle. It is this file, started again: never an older build.
+
 #![cfg(not(loom))]
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use std::{fs, thread};
+
+#[path = "../examples/clients/main.rs"]
+#[expect(dead_code, reason = "its main is the example's")]
+mod clients;
+
+const ARGS: &str = "POOL_TEST_CLIENTS_ARGS";
+/// A server that has not come up after so long does not come up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Past what the harness captures: who runs the tests is to know.
 fn skipped(why: &str) {
     let _ = writeln!(io::stderr(), "skipped: {why}");
 }
 
-/// The example, if it was built: it is where cargo puts it when it builds all of the package.
-fn example(arguments: &[&str]) -> Option<Command> {
-    let deps = std::env::current_exe().unwrap();
-    let path = deps.ancestors().nth(2).unwrap().join("examples/clients");
-    if !path.exists() {
-        skipped("the example `clients` is not built: cargo build -p pool --examples");
-        return None;
+/// No test, but the process that tests start.
+#[test]
+fn the_clients_themselves() {
+    if let Ok(args) = std::env::var(ARGS) {
+        let args = std::iter::once("clients").chain(args.split_whitespace());
+        std::process::exit(clients::cli::run(args.map(Into::into)).into());
     }
-    let mut command = Command::new(path);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Some(command)
+}
+
+fn example(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    // With one thread, as on one CPU, the test's name would begin the first line.
+    command
+        .args(["--exact", "the_clients_themselves", "--nocapture", "--test-threads=2"])
+        .env(ARGS, arguments.join(" "));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// What a row of the table says.
@@ -44,8 +60,7 @@ fn assert_done(output: &Output, requests: &str) -> String {
 fn all_is_done_although_the_server_is_killed() {
     let arguments =
         ["--clients", "12", "--connections", "3", "--minimum", "2", "--requests", "100", "--uses", "10"];
-    let Some(mut example) = example(&arguments) else { return };
-    let output = example.output().unwrap();
+    let output = example(&arguments).output().unwrap();
     let table = assert_done(&output, "1200 of 1200");
     let most: u32 = figure(&table, "most at the server").parse().unwrap();
     assert!((1..=3).contains(&most), "{table}");
@@ -55,10 +70,33 @@ fn all_is_done_although_the_server_is_killed() {
 
 #[test]
 fn a_time_ends_it_too() {
-    let Some(mut example) = example(&["--clients", "4", "--connections", "2", "--duration", "1"]) else {
-        return;
-    };
+    let mut example = example(&["--clients", "4", "--connections", "2", "--duration", "1"]);
     assert!(example.output().unwrap().status.success());
+}
+
+#[test]
+fn so_does_an_interrupt() {
+    for (signal, says) in [(libc::SIGINT, "clients: interrupted"), (libc::SIGTERM, "clients: terminated")] {
+        let mut child = example(&["--duration", "600"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(lines.next().as_deref(), Some("clients: 64 tasks share 8 connections"));
+        // SAFETY: always callable; the process is not yet waited for, so it is still this one.
+        let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
+        assert_eq!(sent, 0);
+        assert!(lines.any(|line| line == says), "not told: {says}");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        figure(str::from_utf8(&output.stdout).unwrap(), "requests done");
+    }
+}
+
+#[test]
+fn nobody_listens_to_what_it_says() {
+    let mut child = example(&["--clients", "4", "--duration", "1"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop((lines, child.stdout.take()));
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -77,8 +115,7 @@ fn what_is_wrong_is_said() {
         (&["--requests", "1", "--duration", "1"], 2, "cannot be used with"),
     ];
     for (arguments, code, says) in wrong {
-        let Some(mut example) = example(arguments) else { return };
-        let output = example.output().unwrap();
+        let output = example(arguments).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
         assert!(error.contains(says), "{arguments:?}: {error}");
@@ -89,6 +126,7 @@ fn what_is_wrong_is_said() {
 struct Redis(Child);
 
 impl Redis {
+    /// One that is up. `Err`: it is not to be had.
     fn start(port: u16) -> io::Result<Self> {
         let mut command = Command::new("redis-server");
         command.args([
@@ -101,8 +139,24 @@ impl Redis {
             "--appendonly",
             "no",
         ]);
-        let child = command.current_dir(std::env::temp_dir()).stdout(Stdio::null()).spawn()?;
-        Ok(Self(child))
+        command.current_dir(std::env::temp_dir()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut redis = Self(command.spawn()?);
+        redis.wait_until_up(port);
+        Ok(redis)
+    }
+
+    fn wait_until_up(&mut self, port: u16) {
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.0.try_wait().unwrap();
+            if ended.is_some() || begin.elapsed() > PATIENCE {
+                let _ = self.0.kill();
+                let mut says = String::new();
+                let _ = self.0.stdout.take().map(|mut out| out.read_to_string(&mut says));
+                panic!("redis-server does not come up: {ended:?}\n{says}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -118,8 +172,8 @@ fn free_port() -> u16 {
 }
 
 /// Has the server die under the load, and come back when the load has noticed.
-fn assert_survives(mut example: Command, die: impl FnOnce(), rise: impl FnOnce()) {
-    let mut child = example.args(["--clients", "16", "--requests", "1000"]).spawn().unwrap();
+fn assert_survives(url: &str, die: impl FnOnce(), rise: impl FnOnce()) {
+    let mut child = example(&["--url", url, "--clients", "16", "--requests", "1000"]).spawn().unwrap();
     let mut says = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(says.next().as_deref(), Some("clients: 16 tasks share 8 connections"));
     die();
@@ -134,13 +188,29 @@ fn assert_survives(mut example: Command, die: impl FnOnce(), rise: impl FnOnce()
 #[test]
 fn all_is_done_although_a_redis_server_is_killed() {
     let port = free_port();
-    let Some(example) = example(&["--url", &format!("redis://127.0.0.1:{port}/1")]) else { return };
     let Ok(redis) = Redis::start(port) else { return skipped("there is no redis-server") };
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        thread::yield_now();
-    }
     let mut again = None;
-    assert_survives(example, || drop(redis), || again = Some(Redis::start(port).unwrap()));
+    assert_survives(
+        &format!("redis://127.0.0.1:{port}/1"),
+        || drop(redis),
+        || again = Some(Redis::start(port).unwrap()),
+    );
+}
+
+#[test]
+fn what_a_redis_server_refuses_is_told_as_such() {
+    let port = free_port();
+    let Ok(_redis) = Redis::start(port) else { return skipped("there is no redis-server") };
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.write_all(b"CONFIG SET requirepass secret\r\n").unwrap();
+    let mut answer = [0; 5];
+    connection.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    let output = example(&["--url", &format!("redis://127.0.0.1:{port}")]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let refusal = "cannot use the server: refused by the server: NOAUTH Authentication required.\n";
+    assert!(error.ends_with(refusal), "{error}");
 }
 
 /// A database server in a folder of its own.
@@ -176,7 +246,10 @@ impl Postgres {
 
     fn start(&self, port: u16) {
         let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=");
-        assert!(self.control(&["-o", &options, "start"]), "PostgreSQL does not start");
+        if !self.control(&["-o", &options, "start"]) {
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            panic!("PostgreSQL does not start:\n{log}");
+        }
     }
 
     fn die(&self) -> bool {
@@ -194,13 +267,11 @@ impl Drop for Postgres {
 #[test]
 fn all_is_done_although_a_postgresql_server_is_killed() {
     let port = free_port();
-    let Some(example) = example(&["--url", &format!("postgres://pool@127.0.0.1:{port}/postgres")]) else {
-        return;
-    };
     let postgres = match Postgres::init() {
         Ok(postgres) => postgres,
         Err(why) => return skipped(&why),
     };
     postgres.start(port);
-    assert_survives(example, || assert!(postgres.die()), || postgres.start(port));
+    let url = format!("postgres://pool@127.0.0.1:{port}/postgres");
+    assert_survives(&url, || assert!(postgres.die()), || postgres.start(port));
 }

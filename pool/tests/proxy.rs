@@ -46,7 +46,8 @@ struct Ended {
 impl Proxy {
     fn start(args: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "the_proxy_itself", "--nocapture"])
+            // With one thread, as on one CPU, the test's name would begin the first line.
+            .args(["--exact", "the_proxy_itself", "--nocapture", "--test-threads=2"])
             .env(ARGS, args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -86,7 +87,8 @@ impl Proxy {
         let Ended { code, out, err } = self.ended();
         assert_eq!(code, Some(0), "{out}{err}");
         if let Some(bytes) = bytes_each_way.into() {
-            assert_eq!(out.matches(&format!(" {bytes} ")).count(), 2, "{out}{err}");
+            // Two spaces: it is not to be taken for a number of KiB.
+            assert_eq!(out.matches(&format!(" {bytes}  ")).count(), 2, "{out}{err}");
         }
         assert!(out.contains(&format!("connections: {connections}")), "{out}{err}");
     }
@@ -308,6 +310,32 @@ async fn an_upstream_that_dies_and_comes_back() {
     proxy.ends_well(None, "4, of which 2 failed and 0 were cut");
 }
 
+/// Whoever started it went away, and with them what read its output.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_to_what_it_says() {
+    let echo = Echo::new().await;
+    let (mut proxy, address) = Proxy::to(echo.address, "");
+    let (err, never) = std::io::pipe().unwrap();
+    drop(never);
+    // Its ends of the pipes have no other any more.
+    proxy.err = BufReader::new(std::os::fd::OwnedFd::from(err).into());
+    let (out, never) = std::io::pipe().unwrap();
+    drop(never);
+    proxy.out = BufReader::new(std::os::fd::OwnedFd::from(out).into());
+
+    let at = echo.address;
+    echo.close().await;
+    if let Ok(mut refused) = TcpStream::connect(address).await {
+        until_gone(&mut refused).await;
+    }
+    let _echo = Echo::at(at).await;
+    for _ in 0..2 {
+        round_trip(&mut TcpStream::connect(address).await.unwrap()).await;
+    }
+    proxy.interrupt();
+    assert_eq!(proxy.ended().code, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_cut_and_its_buffer_serves_others() {
     let echo = Echo::new().await;
@@ -376,6 +404,16 @@ fn the_demonstration_runs_without_arguments() {
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("had every byte back"), "{out}{err}");
     assert!(out.contains("never more than 8 buffers"), "{out}{err}");
+}
+
+#[test]
+fn an_interrupt_ends_the_demonstration_with_its_table() {
+    let mut proxy = Proxy::start("");
+    until(&mut proxy.out, "listening on ");
+    proxy.interrupt();
+    let Ended { code, out, err } = proxy.ended();
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("of which 0 failed"), "{out}{err}");
 }
 
 #[test]

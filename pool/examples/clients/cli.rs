@@ -1,8 +1,13 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 
+use anyhow::Context;
 use clap::Parser;
+use tokio::runtime::Runtime;
+
+use super::report::complain;
 
 /// Put load on a server through a pool of connections, and see how the pool does.
 ///
@@ -12,7 +17,7 @@ use clap::Parser;
 ///
 /// Without --url the server is one of the example's own, which speaks a little of Redis's
 /// protocol, refuses more connections than --connections, and in the middle of the run is
-/// killed and started again. Interrupt it (Ctrl-C) to have the table early.
+/// killed and started again. Interrupt it (Ctrl-C, SIGTERM) to have the table early.
 #[derive(Debug, Parser)]
 #[expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 #[command(name = "clients", version)]
@@ -55,4 +60,17 @@ pub(crate) struct Cli {
     /// How long a task waits for a connection before it counts an error, in milliseconds.
     #[arg(long, value_name = "MS", default_value = "1000")]
     pub(crate) timeout: NonZeroU32,
+}
+
+/// Does what the arguments say; gives the exit code.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = Cli::parse_from(args);
+    let tokio = Runtime::new().context("cannot start tokio");
+    match tokio.and_then(|tokio| tokio.block_on(super::run::run(&cli))) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            1
+        }
+    }
 }

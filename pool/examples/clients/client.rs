@@ -46,9 +46,23 @@ impl Error {
     }
 }
 
+/// What Redis, or its client, says.
+fn cause(error: redis::RedisError) -> Cause {
+    // The error says itself what its source says, so it is not to be told with it.
+    let text = error.to_string();
+    // Of a pipeline there is one for each command that was refused, often the same.
+    let refusals = error.into_server_errors();
+    let first = refusals.as_deref().and_then(<[_]>::first);
+    first
+        .map_or(text, |(_, first)| format!("{} {}", first.code(), first.details().unwrap_or_default()))
+        .into()
+}
+
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        if error.code().is_some() { Self::Refused(error.into()) } else { Self::Broken(error.into()) }
+        let refused = error.clone().into_server_errors().is_some();
+        let cause = cause(error);
+        if refused { Self::Refused(cause) } else { Self::Broken(cause) }
     }
 }
 
@@ -110,7 +124,8 @@ impl Target {
                 stream.set_nodelay(true)?;
                 // Each command has a timeout here.
                 let config = AsyncConnectionConfig::new().set_response_timeout(None);
-                let (handle, driver) = MultiplexedConnection::new_with_config(&user, stream, config).await?;
+                let connection = MultiplexedConnection::new_with_config(&user, stream, config).await;
+                let (handle, driver) = connection.map_err(cause)?;
                 (Handle::Redis(handle), Box::pin(driver))
             }
             Self::Postgres(config) => {

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Error};
+use super::client::{Client, Error};
+use super::report::complain;
 
 pub(crate) type Connections = Pool<Client, AsyncFactory<Client, Error>>;
 
@@ -120,6 +121,6 @@ impl Load {
 
     /// Above the bar, if there is one.
     pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("clients: {text}"));
+        self.bar.suspend(|| complain(text));
     }
 }

@@ -3,7 +3,7 @@
 //! See `--help`; the README says what to expect.
 
 #[cfg(not(loom))]
-mod cli;
+pub(crate) mod cli;
 #[cfg(not(loom))]
 mod client;
 #[cfg(not(loom))]
@@ -20,15 +20,6 @@ mod server;
 fn main() {}
 
 #[cfg(not(loom))]
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
-    use clap::Parser;
-
-    match run::run(&cli::Cli::parse()).await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("clients: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+fn main() -> std::process::ExitCode {
+    cli::run(std::env::args_os()).into()
 }

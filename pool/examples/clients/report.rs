@@ -1,13 +1,29 @@
-//! What happened, as a table.
+//! What is said: on the way, and in the end what happened, as a table.
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use kva::sync::atomic::Ordering::Relaxed;
 use pool::PoolStats;
 
-use crate::load::Load;
-use crate::server::Census;
+use super::load::Load;
+use super::server::Census;
+
+/// To whoever still reads the standard error.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "clients: {text}");
+}
+
+/// Prints what the load was run for. A reader that wants no more of it is no error.
+pub(crate) fn print(text: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("cannot print the table"),
+    }
+}
 
 /// `stats` is of the end of the load, before the pool was drained.
 pub(crate) fn table(

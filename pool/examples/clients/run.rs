@@ -1,5 +1,6 @@
 //! One run: a server, a pool of connections to it, the load, and the trouble in the middle.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -8,16 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kva::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kva::sync::{Arc, Mutex};
 use pool::{AsyncFactory, Pool};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Cli;
-use crate::client::Target;
-use crate::load::{Connections, Failure, Load};
-use crate::report;
-use crate::server::Server;
+use super::cli::Cli;
+use super::client::Target;
+use super::load::{Connections, Failure, Load};
+use super::report;
+use super::server::Server;
 
 /// How many connections may be opened at once: a server that comes back is not run over.
 const OPENING: u32 = 4;
@@ -47,6 +48,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         errors: Mutex::default(),
     });
     try_out(&load.pool, cli.minimum.max(1) as usize).await.context("cannot use the server")?;
+    // Before anybody can know that there is load, and interrupt it.
+    let interrupted = interrupted()?;
     load.say(&format!("{} tasks share {limit} connections", cli.clients));
 
     let start = Instant::now();
@@ -65,7 +68,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let breaks = async { load.stop.run_until_cancelled(breaks).await.unwrap_or(Ok(())) };
     tokio::select! {
         ended = async { tokio::try_join!(load.run(), breaks) } => drop(ended?),
-        never = stops(&load, duration) => never?,
+        never = stops(&load, duration, interrupted) => match never {},
         () = draws(&load) => {}
     }
     let elapsed = start.elapsed();
@@ -74,7 +77,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
     let stats = load.pool.stats();
     load.pool.drain();
     let census = server.as_ref().map(|server| server.census.lock());
-    println!("{}", report::table(&load, elapsed, created.load(Relaxed), &stats, census.as_deref()));
+    report::print(report::table(&load, elapsed, created.load(Relaxed), &stats, census.as_deref()))?;
     if let Some(census) = census {
         ensure!(census.most <= limit as usize, "the server saw more connections at once than {limit}");
     }
@@ -108,8 +111,24 @@ async fn try_out(pool: &Connections, minimum: usize) -> Result<(), Failure> {
     Ok(connection.request("pool-clients", "hello").await?)
 }
 
+/// Waits for Ctrl-C or SIGTERM. One that comes before it is polled is not missed.
+fn interrupted() -> Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "interrupted",
+            _ = terminate.recv() => "terminated",
+        }
+    })
+}
+
 /// Has the load stop when its time is up or somebody interrupts it. The load then ends by itself.
-async fn stops(load: &Load, duration: Option<Duration>) -> Result<()> {
+async fn stops(
+    load: &Load,
+    duration: Option<Duration>,
+    interrupted: impl Future<Output = &'static str>,
+) -> Infallible {
     let time = async {
         match duration {
             Some(duration) => sleep(duration).await,
@@ -118,10 +137,7 @@ async fn stops(load: &Load, duration: Option<Duration>) -> Result<()> {
     };
     tokio::select! {
         () = time => {}
-        pressed = ctrl_c() => {
-            pressed.context("cannot be interrupted")?;
-            load.say("interrupted");
-        }
+        which = interrupted => load.say(which),
     }
     load.stop.cancel();
     std::future::pending().await

@@ -47,8 +47,8 @@ impl Buffers {
     pub(crate) fn new(arena: Arena, name: &str, number: u32, size: usize) -> Result<Self> {
         let layout = Layout::from_size_align(size, 1)?;
         let pool = RawPool::builder(layout, number).items_per_page(1).name(name).build(arena)?;
-        // All at the start, so that the memory is there, and nobody's wait for a put is counted
-        // together with a wait for a page.
+        // All at the start, so that the address space is there, and nobody's wait for a put is
+        // counted together with a wait for a page. The kernel backs a buffer when it is used.
         ensure!(pool.prime(number)? == number, "the arena has no room for {number} buffers");
         Ok(Self { pool, size })
     }
@@ -63,9 +63,9 @@ impl Buffers {
         self.pool.stats()
     }
 
-    /// What the arena holds for so many.
-    pub(crate) fn bytes(&self, buffers: u32) -> usize {
-        buffers as usize * self.size.next_multiple_of(QUANTUM)
+    /// How much of the arena so many take up.
+    pub(crate) fn bytes(&self, buffers: usize) -> usize {
+        buffers * self.size.next_multiple_of(QUANTUM)
     }
 }
 

@@ -14,14 +14,14 @@ use tokio::time::timeout;
 
 use super::buffer::{BUFFERS_MAX, SIZE_MAX};
 use super::connection::{Limits, Proxy};
-use super::serve::{Tally, serve};
+use super::serve::serve;
 use super::{demo, report};
 
 /// Forward TCP connections through a fixed number of buffers.
 ///
 /// Without --to this is a demonstration: it starts an echo server, has clients of its own send
-/// through the proxy, and compares every byte that comes back. With --to it forwards until Ctrl-C
-/// or SIGTERM. Then it accepts no more, lets connections end for 5 seconds, and cuts the rest; a
+/// through the proxy, and compares every byte that comes back; Ctrl-C ends it early. With --to it
+/// forwards until Ctrl-C or SIGTERM. Then it accepts no more, lets connections end for 5 seconds, and cuts the rest; a
 /// second Ctrl-C cuts them at once.
 ///
 /// Both print a table of what the buffers did. Connections that failed are told of on the standard
@@ -46,7 +46,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = value_parser!(u32).range(1..=SIZE_MAX))]
     buffer_size: u32,
 
-    /// How many connections are served at a time. More wait, not yet accepted.
+    /// How many connections are served at a time. More wait, not yet accepted. A connection that is
+    /// idle may stay as long as it likes, and counts.
     #[arg(long, value_name = "MAX", default_value = "1000", value_parser = value_parser!(u32).range(1..))]
     connections: u32,
 
@@ -73,7 +74,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match Runtime::new().context("cannot start tokio").and_then(|tokio| tokio.block_on(proxy(&cli))) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("proxy: {error:#}");
+            report::complain(format_args!("{error:#}"));
             1
         }
     }
@@ -89,29 +90,30 @@ async fn proxy(cli: &Cli) -> Result<()> {
         stall: cli.stall_timeout,
         send_buffer: cli.send_buffer,
     };
+    // Before anybody can know that we listen, and send one.
+    let mut interrupts = interrupts()?;
     let (proxy, tally) = if let Some(to) = &cli.to {
         let up = timeout(cli.stall_timeout, TcpStream::connect(to)).await;
         let up = up.map_err(anyhow::Error::from).and_then(|up| up.map_err(Into::into));
         drop(up.with_context(|| format!("cannot connect to the upstream {to}"))?);
         let proxy = Arc::new(Proxy::new(to.clone(), limits)?);
-        let tally = until_interrupted(&proxy, listener, most).await?;
+        let tally = serve(&proxy, listener, most, &mut interrupts).await;
         (proxy, tally)
     } else {
         // The kernel would take all that a client sends at once, and no buffer ever be waited for.
         limits.send_buffer.get_or_insert(16384);
         let proxy = Arc::new(Proxy::new(demo::echo().await?, limits)?);
-        let tally = demo::run(&proxy, listener, most).await?;
+        let tally = demo::run(&proxy, listener, most, &mut interrupts).await?;
         (proxy, tally)
     };
-    println!("{}", report::table(&proxy, &tally));
-    Ok(())
+    report::print(report::table(&proxy, &tally))
 }
 
-async fn until_interrupted(proxy: &Arc<Proxy>, listener: TcpListener, most: usize) -> Result<Tally> {
-    // Before anybody can know that we listen, and send one.
+/// Has a message for each Ctrl-C and each SIGTERM from now on.
+fn interrupts() -> Result<mpsc::Receiver<()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let (stop, mut stopped) = mpsc::channel(1);
+    let (stop, stopped) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -123,5 +125,5 @@ async fn until_interrupted(proxy: &Arc<Proxy>, listener: TcpListener, most: usiz
             }
         }
     });
-    Ok(serve(proxy, listener, most, &mut stopped).await)
+    Ok(stopped)
 }

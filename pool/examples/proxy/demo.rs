@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection::Proxy;
+use super::report::announce;
 use super::serve::{Tally, serve};
 
 const CLIENTS: u64 = 200;
@@ -31,8 +32,13 @@ pub(crate) async fn echo() -> Result<String> {
     Ok(address.to_string())
 }
 
-/// Has all clients served by the proxy.
-pub(crate) async fn run(proxy: &Arc<Proxy>, listener: TcpListener, most: usize) -> Result<Tally> {
+/// Has all clients served by the proxy, unless it is interrupted.
+pub(crate) async fn run(
+    proxy: &Arc<Proxy>,
+    listener: TcpListener,
+    most: usize,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Result<Tally> {
     let address = listener.local_addr()?;
     let (stop, mut stopped) = mpsc::channel(1);
     let serving = tokio::spawn({
@@ -44,11 +50,26 @@ pub(crate) async fn run(proxy: &Arc<Proxy>, listener: TcpListener, most: usize) 
         clients
             .spawn(async move { client(address, number).await.with_context(|| format!("client {number}")) });
     }
-    while let Some(client) = clients.join_next().await {
-        client??;
+    let all = async {
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        all = all => {
+            all?;
+            stop.send(()).await?;
+            announce(format_args!(
+                "{CLIENTS} clients sent {BYTES} bytes each to an echo server, and had every byte back."
+            ));
+        }
+        _ = interrupts.recv() => {
+            stop.send(()).await?;
+            // At once: the clients would go on for long. It may have ended by the first already.
+            let _ = stop.send(()).await;
+        }
     }
-    stop.send(()).await?;
-    println!("{CLIENTS} clients sent {BYTES} bytes each to an echo server, and had every byte back.");
     Ok(serving.await?)
 }
 

@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::connection::Proxy;
+use super::report::{announce, complain};
 
 /// How long connections have to end once the proxy is to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ impl Tally {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 self.failed += 1;
-                eprintln!("proxy: {error:#}");
+                complain(format_args!("{error:#}"));
             }
             Err(error) if error.is_cancelled() => self.cut += 1,
             // tokio has caught it, and the panic hook has told of it.
@@ -51,7 +52,7 @@ pub(crate) async fn serve(
     stop: &mut mpsc::Receiver<()>,
 ) -> Tally {
     if let Ok(address) = listener.local_addr() {
-        println!("listening on {address}, forwarding to {}", proxy.to);
+        announce(format_args!("listening on {address}, forwarding to {}", proxy.to));
     }
     let mut tally = Tally::default();
     let mut connections = JoinSet::new();
@@ -66,7 +67,7 @@ pub(crate) async fn serve(
                     });
                 }
                 Err(error) => {
-                    eprintln!("proxy: cannot accept: {error}");
+                    complain(format_args!("cannot accept: {error}"));
                     sleep(PAUSE).await;
                 }
             },
@@ -77,9 +78,9 @@ pub(crate) async fn serve(
     drop(listener);
     if !connections.is_empty() {
         let open = connections.len();
-        eprintln!(
-            "proxy: stopping; open connections: {open}, cut in {GRACE:?}, or at once on another Ctrl-C"
-        );
+        complain(format_args!(
+            "stopping; open connections: {open}, cut in {GRACE:?}, or at once on another Ctrl-C"
+        ));
         tokio::select! {
             () = async {
                 while let Some(ended) = connections.join_next().await {
