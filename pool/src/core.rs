@@ -353,7 +353,11 @@ impl<B: Backend> Core<B> {
                     return Ok(Look::Got(Kept::new(self, loans)));
                 }
                 // Who waits has asked the back-end before; a page it has now is theirs.
-                if state.queue.is_empty() && state.gather() {
+                if state.queue.is_empty() && B::CREATES && state.ledger.has_room() {
+                    state.counts.failures.scarce += 1;
+                    return Err(TryGetError::Scarce);
+                }
+                if state.queue.is_empty() && !B::CREATES && state.gather() {
                     return Ok(Look::Gathers);
                 }
                 state.counts.failures.exhausted += 1;

@@ -25,6 +25,8 @@ use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
 pub(crate) struct Patience {
     /// When it came, by the back-end's clock, if that is not when it first looks; else [`NEVER`].
     pub(crate) asked_at: u64,
+    /// Whether it was served before, with what was of no use.
+    pub(crate) returns: bool,
     /// Until when, for whatever; `None`: for ever.
     pub(crate) deadline: Option<Instant>,
     /// How long, while a page is owed.
@@ -34,7 +36,7 @@ pub(crate) struct Patience {
 impl Default for Patience {
     /// As long as it takes.
     fn default() -> Self {
-        Self { asked_at: NEVER, deadline: None, for_page: None }
+        Self { asked_at: NEVER, returns: false, deadline: None, for_page: None }
     }
 }
 
@@ -42,19 +44,23 @@ impl Default for Patience {
 /// whether one is owed by now.
 const LOOKS_AGAIN: Duration = Duration::from_millis(1);
 
-/// Drops what nobody needs any more, which is callers' code. What panics keeps nobody from the
-/// rest: the first panic goes on when all is done, unless there is one already.
-fn drop_each(works: Vec<(GrowId, Work)>) {
-    let mut panic = None;
-    for (_, work) in works {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
-            panic.get_or_insert(payload);
+/// What a getter drives. Dropping it is callers' code: what panics keeps nobody from the rest, and
+/// the first panic goes on when all is done, unless there is one already.
+struct Works(Vec<(GrowId, Work)>);
+
+impl Drop for Works {
+    fn drop(&mut self) {
+        let mut panic = None;
+        for (_, work) in self.0.drain(..) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+                panic.get_or_insert(payload);
+            }
         }
-    }
-    if let Some(panic) = panic
-        && !std::thread::panicking()
-    {
-        resume_unwind(panic);
+        if let Some(panic) = panic
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -86,7 +92,9 @@ struct Progress {
     /// Wakes it as a task, where the pool knows how.
     alarm: Alarm,
     /// What it drives, for itself or for another.
-    works: Vec<(GrowId, Work)>,
+    works: Works,
+    /// Whether some of it ended since it last looked for an object.
+    has_brought: bool,
 }
 
 impl Progress {
@@ -97,36 +105,39 @@ impl Progress {
 
     /// Drives what it drives; whether any of it ended, which may be news.
     fn drive(&mut self, waker: &Waker) -> bool {
-        let before = self.works.len();
+        let works = &mut self.works.0;
+        let before = works.len();
         let context = &mut Context::from_waker(waker);
-        self.works.retain_mut(|(_, work)| Pin::new(work).poll(context).is_pending());
-        self.works.len() < before
+        works.retain_mut(|(_, work)| Pin::new(work).poll(context).is_pending());
+        works.len() < before
     }
 
-    /// Drives until there is news, or nothing more to be done but to sleep.
+    /// Looks for news, and drives if there is none. What it brought to an end may have brought it
+    /// an object, so that it should look for one.
     fn news<E>(&mut self, node: Pin<&Waiter<E>>, waker: &Waker) -> News<E> {
-        loop {
-            let news = node.look();
-            if self.works.is_empty() || !matches!(news, News::None) {
-                return news;
-            }
-            if !self.drive(waker) {
-                // Again: a future that blocks its thread swallows wakes that were for this.
-                return node.look();
-            }
+        let news = node.look();
+        if self.works.0.is_empty() || !matches!(news, News::None) {
+            return news;
+        }
+        self.has_brought |= self.drive(waker);
+        // Again: a future that blocks its thread swallows wakes that were for this.
+        match node.look() {
+            News::None if self.has_brought => News::Kicked,
+            news => news,
         }
     }
 
     /// It has its outcome. Others go on with what it drove, or nobody does.
     fn end<B: Backend>(&mut self, core: &Core<B>, outcome: Outcome<B::Error>) -> Outcome<B::Error> {
         self.started = false;
-        if self.works.is_empty() {
+        if self.works.0.is_empty() {
             return outcome;
         }
         let outcome = outcome.map(|loans| Kept::new(core, loans));
-        let mut works = std::mem::take(&mut self.works);
-        core.change(|state, _| state.leave_works(&mut works));
-        drop_each(works);
+        let mut works = Works(std::mem::take(&mut self.works.0));
+        let served = outcome.is_ok();
+        core.change(|state, _| state.leave_works(&mut works.0, served));
+        drop(works);
         outcome.map(Kept::into_loans)
     }
 
@@ -146,9 +157,10 @@ impl<'a, B: Backend> Getter<'a, B> {
             patience,
             page_by: None,
             alarm: Alarm::default(),
-            works: Vec::new(),
+            works: Works(Vec::new()),
+            has_brought: false,
         };
-        Self { core, node: Waiter::new(want, rest, asked_at), progress }
+        Self { core, node: Waiter::new(want, rest, asked_at).returns(patience.returns), progress }
     }
 
     /// Gets, sleeping as long as its patience lasts.
@@ -218,12 +230,15 @@ impl<'a, B: Backend> Getter<'a, B> {
                 Driver::Thread => Cow::Borrowed(waker),
                 Driver::Task => Cow::Owned(waker.clone()),
             });
-            match core.change(|state, todo| state.step(node, &mut leaves, unsaid.end.take(), core, todo)) {
+            let brought = std::mem::take(&mut progress.has_brought);
+            match core
+                .change(|state, todo| state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo))
+            {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
                 }
                 Step::TakeOn(id, work) => {
-                    progress.works.push((id, work));
+                    progress.works.0.push((id, work));
                     if progress.page_by.is_none() {
                         progress.begin_to_wait();
                     }
@@ -244,7 +259,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                             unsaid.end = Some((committed.into_id(), Err(Refusal::TimedOut)));
                             continue;
                         }
-                        Answer::Driven(work) => progress.works.push((id, work)),
+                        Answer::Driven(work) => progress.works.0.push((id, work)),
                         Answer::Later | Answer::Withdrawn => {}
                     }
                 }
@@ -302,15 +317,14 @@ impl<'a, B: Backend> Getter<'a, B> {
         }
         let _passes_on = PassesOn(core, node);
         let is_task = progress.left.is_some();
-        let mut works = std::mem::take(&mut progress.works);
+        let mut works = Works(std::mem::take(&mut progress.works.0));
         core.change(|state, todo| {
             if state.queue.is_linked(node) {
                 state.counts.failures.cancelled += u64::from(is_task);
                 state.leave(node, todo);
             }
-            state.leave_works(&mut works);
+            state.leave_works(&mut works.0, false);
         });
-        drop_each(works);
     }
 }
 

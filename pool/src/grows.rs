@@ -32,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) parked: Option<Work>,
     /// Nobody needs it, and it ends when it ends.
     pub(crate) surplus: bool,
+    /// Whether a getter that drove it gave up waiting.
+    was_left: bool,
 }
 
 /// Without claims a getter may have several pages released for it before it wakes. This
@@ -100,7 +102,15 @@ impl Grows {
     pub(crate) fn begin(&mut self, id: GrowId, asleep: Option<Asleep>) {
         self.asleep += usize::from(asleep.is_some());
         let heir_of = ArrayVec::new();
-        self.pending.push(Pending { id, asleep, released: 0, heir_of, parked: None, surplus: false });
+        self.pending.push(Pending {
+            id,
+            asleep,
+            released: 0,
+            heir_of,
+            parked: None,
+            surplus: false,
+            was_left: false,
+        });
     }
 
     /// Ends a grow; its slot may begin another.
@@ -124,6 +134,12 @@ impl Grows {
         let pending = self.pending.iter_mut().find(|pending| pending.id == id && !pending.surplus);
         pending.expect("a grow is given up once, while it is pending").surplus = true;
         self.surplus += 1;
+    }
+
+    /// A getter that drove it gives up waiting; whether one had before.
+    pub(crate) fn note_left(&mut self, id: GrowId) -> bool {
+        let pending = self.pending.iter_mut().find(|pending| pending.id == id);
+        std::mem::replace(&mut pending.expect("it is pending").was_left, true)
     }
 
     /// Keeps what is to be driven for a pending grow until somebody takes it on.

@@ -1,6 +1,6 @@
 //! From a wish to good objects: served, and then validated or constructed. Where an object that
 //! came with its page is not good any more, its page goes and its getter begins again, as old as
-//! it was.
+//! it was, and nobody overtakes it any more (P4).
 
 use kva::sync::Arc;
 
@@ -22,13 +22,14 @@ impl<T, B: Backend> Shelf<T, B> {
         mut rest: Rest,
         patience: Patience,
     ) -> Result<Good, GetError<B::Error>> {
-        let patience = self.came_now(patience);
+        let mut patience = self.came_now(patience);
         loop {
             let loans = Getter::get(&self.core, want, rest, patience)?;
             if let Some(good) = self.ready_now(loans).map_err(GetError::Construct)? {
                 return Ok(good);
             }
             rest = Rest::of(want.items).ok_or(GetError::NoMemory(want.items as usize))?;
+            patience.returns = true;
         }
     }
 
@@ -39,13 +40,14 @@ impl<T, B: Backend> Shelf<T, B> {
         mut rest: Rest,
         patience: Patience,
     ) -> Result<Good, GetError<B::Error>> {
-        let patience = self.came_now(patience);
+        let mut patience = self.came_now(patience);
         loop {
             let loans = Getter::get_async(&self.core, want, rest, patience).await?;
             if let Some(good) = self.ready(loans).await.map_err(GetError::Construct)? {
                 return Ok(good);
             }
             rest = Rest::of(want.items).ok_or(GetError::NoMemory(want.items as usize))?;
+            patience.returns = true;
         }
     }
 

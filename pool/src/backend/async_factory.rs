@@ -5,12 +5,12 @@ use std::future::pending;
 use std::pin::Pin;
 
 use kva::sync::Arc;
-use kva::{Answer, Grow, Work};
+use kva::{Answer, Committed, Grow, Work};
 
 use super::Backend;
 use super::factory::{GivesUp, Place, object_factory};
 
-type Begin<T, E> = Box<dyn Fn(GivesUp<Place<T>, E>) -> Work + Send + Sync>;
+type Begin<T, E> = Box<dyn Fn(Committed<Place<T>, E>) -> Work + Send + Sync>;
 
 /// Objects that are created by futures, which whoever waits drives: no runtime is needed but the
 /// one that the futures themselves need, and nothing is spawned.
@@ -61,12 +61,15 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let create = Arc::new(create);
-        Self { begin: Box::new(move |gives_up| Work::new(creation(create.clone(), gives_up))) }
+        // A panic is that of who drives it, and nobody drops it but who needs it no more.
+        let begin = move |committed| Work::new(creation(create.clone(), GivesUp::new(committed)));
+        Self { begin: Box::new(begin) }
     }
 
     /// As [`new`](Self::new), in tasks of a runtime: `spawn` begins one and returns what stops it
     /// when dropped, soon. So a creation goes on by itself, whether or not anybody polls, and one
-    /// that panics is [`GetError::Abandoned`](crate::GetError::Abandoned) for one waiter.
+    /// that panics, or is dropped by its runtime, is [`GetError::Abandoned`](crate::GetError::Abandoned) for one
+    /// waiter.
     ///
     /// If what `spawn` returns stops nothing, an object that nobody needs any more is made all the
     /// same, and kept for the next as far as high water allows. Until it is made, or fails, it has
@@ -110,9 +113,9 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
         S: Send + 'static,
     {
         let create = Arc::new(create);
-        let begin = move |gives_up: GivesUp<_, _>| {
-            let gives_up = gives_up.tells_of_panics();
-            let task = spawn(Box::pin(creation(create.clone(), gives_up)));
+        // A task that panics, or that its runtime drops, is refused: one waiter is told.
+        let begin = move |committed: Committed<_, _>| {
+            let task = spawn(Box::pin(creation(create.clone(), committed)));
             Work::new(async move {
                 let _until_nobody_needs_it = task;
                 pending::<()>().await;
@@ -126,10 +129,10 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
 async fn creation<T, E, F: Future<Output = Result<T, E>>>(
     create: Arc<impl Fn() -> F>,
     // Dropped after the future, so that the slot is free when nothing is left of it.
-    gives_up: GivesUp<Place<T>, E>,
+    request: impl Into<Committed<Place<T>, E>>,
 ) {
     let created = create().await;
-    gives_up.into_committed().finish(created.map(Place::new).map_err(Into::into));
+    request.into().finish(created.map(Place::new).map_err(Into::into));
 }
 
 object_factory!(AsyncFactory);
@@ -140,7 +143,7 @@ unsafe impl<T: Send + 'static, E: Send + 'static> Backend for AsyncFactory<T, E>
 
     fn ask(&self, _: Layout, grow: Grow<Place<T>, E>) -> Answer<Place<T>, E> {
         match grow.commit() {
-            Ok(committed) => Answer::Driven((self.begin)(GivesUp::new(committed))),
+            Ok(committed) => Answer::Driven((self.begin)(committed)),
             Err(_withdrawn) => Answer::Withdrawn,
         }
     }

@@ -80,32 +80,27 @@ impl<T> Place<T> {
 
 /// Ends a request without a page when dropped, unless it was taken out: nobody is to be told,
 /// since nobody needs it any more, or whoever drives it has a panic.
-pub(super) struct GivesUp<P, E> {
-    committed: Option<Committed<P, E>>,
-    /// Whether a panic reaches no getter, so that one is to be told.
-    tells_of_panics: bool,
-}
+pub(super) struct GivesUp<P, E>(Option<Committed<P, E>>);
 
 impl<P, E> GivesUp<P, E> {
     pub(super) const fn new(committed: Committed<P, E>) -> Self {
-        Self { committed: Some(committed), tells_of_panics: false }
-    }
-
-    pub(super) fn tells_of_panics(mut self) -> Self {
-        self.tells_of_panics = true;
-        self
+        Self(Some(committed))
     }
 
     pub(super) fn into_committed(mut self) -> Committed<P, E> {
-        self.committed.take().expect("taken once")
+        self.0.take().expect("taken once")
+    }
+}
+
+impl<P, E> From<GivesUp<P, E>> for Committed<P, E> {
+    fn from(gives_up: GivesUp<P, E>) -> Self {
+        gives_up.into_committed()
     }
 }
 
 impl<P, E> Drop for GivesUp<P, E> {
     fn drop(&mut self) {
-        if let Some(committed) = self.committed.take()
-            && !(self.tells_of_panics && std::thread::panicking())
-        {
+        if let Some(committed) = self.0.take() {
             committed.give_up();
         }
     }

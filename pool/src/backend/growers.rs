@@ -51,8 +51,9 @@ type Job<T, E> = Committed<Place<T>, GrowerError<E>>;
 /// A thread is started when there is something to create, and ends when there is nothing left. If
 /// all are busy, what is to be created waits for one, unless nobody needs it any more by then.
 ///
-/// A creation that hangs costs its thread and its slot of the limit, and holds up nobody else,
-/// unless it is the last of either. One that fails is the error of one waiter. One that panics
+/// A creation that hangs costs its thread, its slot of the limit and one of the
+/// [grows](crate::Builder::max_growing) that may be pending, and holds up nobody else who can be
+/// served by a put or another creation. One that fails is the error of one waiter. One that panics
 /// is [`GetError::Abandoned`](crate::GetError::Abandoned) for one waiter; neither costs a slot.
 ///
 /// ```
@@ -123,10 +124,12 @@ impl<T: Send + 'static, E: Send + 'static> Crew<T, E> {
         while let Some(job) = self.next() {
             // What panics, `create` or somebody's waker, has been told by the panic hook; and a job
             // that is dropped is refused.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            let worked = catch_unwind(AssertUnwindSafe(|| {
                 let created = (self.create)();
                 job.finish(created.map(Place::new).map_err(|error| GrowerError::Failed(error).into()));
             }));
+            // What was panicked with may panic when it is dropped.
+            std::mem::forget(worked);
         }
     }
 

@@ -143,12 +143,15 @@ impl<B: Backend> State<B> {
     }
 
     /// What the getter of `node` should do next. `end`: how the grow ended that it was
-    /// told to ask for, if that was answered at once.
+    /// told to ask for, if that was answered at once. `brought`: whether one ended that it drove. Then
+    /// it takes what it brought, as far as the bypass allows: it is awake, and who is older and drives
+    /// another need not leave that to it, which may hang.
     pub(crate) fn step<'a>(
         &mut self,
         node: Pin<&Waiter<B::Error>>,
         waker: &mut Option<Leaves<'_>>,
         end: Option<(GrowId, End<B>)>,
+        brought: bool,
         core: &'a Arc<Core<B>>,
         todo: &mut Todo<'_, B>,
     ) -> Step<'a, B> {
@@ -176,6 +179,11 @@ impl<B: Backend> State<B> {
             self.queue.calm(node);
             if self.queue.next(self.supply()) == Some(want.class) && self.queue.is_head(node) {
                 self.leave(node, todo);
+                return self.lend_to(node, core);
+            }
+            if brought && self.may_take(node) {
+                self.leave(node, todo);
+                self.queue.note_take(self.queue.asked_at(node), want, self.supply());
                 return self.lend_to(node, core);
             }
         } else {
@@ -271,15 +279,17 @@ impl<B: Backend> State<B> {
     }
 
     /// A getter leaves that drove these grows. What is needed of them is kept for another who
-    /// waits. The rest stays with the caller, to be dropped unlocked.
-    pub(crate) fn leave_works(&mut self, works: &mut Vec<(GrowId, Work)>) {
+    /// waits, unless two gave up waiting for it: it may never end. The rest stays with the caller,
+    /// to be dropped unlocked.
+    pub(crate) fn leave_works(&mut self, works: &mut Vec<(GrowId, Work)>, served: bool) {
         // The youngest first: the oldest have got farthest.
         for at in (0..works.len()).rev() {
             let (id, _) = works[at];
             if !self.grows.is_pending(id) {
                 continue;
             }
-            if self.grows.counted_on() > self.needed_grows() || self.ledger.is_over() {
+            let hopeless = !served && self.grows.note_left(id);
+            if hopeless || self.grows.counted_on() > self.needed_grows() || self.ledger.is_over() {
                 self.grows.give_up(id);
             } else {
                 let (id, work) = works.swap_remove(at);

@@ -38,6 +38,9 @@ use crate::waiter::{Class, Want};
 impl<B: Backend> State<B> {
     /// Restores the law of rest, or as much of it as `todo` has room for.
     pub(crate) fn settle(&mut self, todo: &mut Todo<'_, B>) {
+        if B::CREATES && self.queue.is_empty() {
+            self.pages.no_longer_fresh();
+        }
         if self.is_at_rest() {
             self.check();
             return;
@@ -55,9 +58,6 @@ impl<B: Backend> State<B> {
             self.call_for_grow(todo);
         }
         self.find_drivers(todo);
-        if B::CREATES && self.queue.is_empty() {
-            self.pages.no_longer_fresh();
-        }
         self.check();
     }
 
@@ -80,7 +80,7 @@ impl<B: Backend> State<B> {
             if self.grows.counted_on() <= needed && !self.ledger.is_over() {
                 return;
             }
-            if todo.forgets.is_full() {
+            if todo.forgets.is_full() || todo.works.is_full() {
                 todo.more = true;
                 return;
             }
@@ -93,7 +93,7 @@ impl<B: Backend> State<B> {
                 .map(|grow| grow.id)
                 .find(|&id| self.fixed.table.withdraw(id));
             let Some(id) = withdrawn else { return };
-            self.grows.end(id);
+            todo.works.extend(self.grows.end(id).parked);
             self.ledger.ended();
             self.counts.withdrawn += 1;
             todo.forgets.push(id);

@@ -130,7 +130,8 @@ impl<E> Line<E> {
     pub(super) fn may_pass(&self, asked_at: u64, bypass: u32) -> bool {
         self.head.is_none_or(|head| {
             self.shared(head, |head| {
-                asked_at < head.asked_at || self.overtakes - head.overtakes_before < u64::from(bypass)
+                asked_at < head.asked_at
+                    || (!head.returns && self.overtakes - head.overtakes_before < u64::from(bypass))
             })
         })
     }

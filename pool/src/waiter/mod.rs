@@ -120,6 +120,8 @@ struct Shared<E> {
     asked_at: u64,
     /// Its line's overtakes when it first had to wait.
     overtakes_before: u64,
+    /// Whether it was lent something before that was of no use: nobody overtakes it any more.
+    returns: bool,
     waker: Option<Waker>,
     /// Who it is and since when, for people.
     who: Option<(Thread, Instant)>,
@@ -148,11 +150,19 @@ impl<E> Waiter<E> {
                 rest,
                 asked_at,
                 overtakes_before: 0,
+                returns: false,
                 waker: None,
                 who: None,
             }),
             _pinned: PhantomPinned,
         }
+    }
+
+    /// It was lent something before that was of no use.
+    pub(crate) fn returns(self, returns: bool) -> Self {
+        // SAFETY: nobody else knows of it yet.
+        self.shared.with_mut(|shared| unsafe { (*shared).returns = returns });
+        self
     }
 
     /// Looks for news, without the lock.
