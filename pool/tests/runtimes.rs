@@ -54,7 +54,7 @@ fn hanging() -> Builder<Created<impl ObjectFactory<Object = u8>>> {
 async fn a_clock_that_runs_ahead_is_believed() {
     let pool = with_clock(Pool::builder(1, || [0_u8; 4096])).build(arena(2)).unwrap();
     let item = pool.get().unwrap();
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let (polls, mut late) = (Cell::new(0), Box::pin(pool.request().timeout(hour).get_async()));
     let late = poll_fn(|context| {
         polls.set(polls.get() + 1);
