@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             beside it, and does not decide.",
     passes: "All are served, and at most 10 creates are begun until nothing has changed for 500 ms. The five \
              objects serve everybody in less time than one create takes, so that every create is in vain and \
-             is load on a server all the same. As many again as there are is what is allowed.",
+             is load on a server all the same. Ten is twice the minimum.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator],
     run: |peer, _| Box::pin(run(peer)),
 };
