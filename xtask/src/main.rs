@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, loom models and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, loom models and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,

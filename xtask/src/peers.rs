@@ -17,17 +17,23 @@ pub(crate) struct Args {
     scenarios: Vec<String>,
 }
 
-const SUITE: [&str; 7] = ["--release", "-p", "benches", "--features", "peers", "--bin", "peers"];
+const SUITE: [&str; 6] = ["-p", "benches", "--features", "peers", "--bin", "peers"];
+
+/// The suite's own tests, and this pool in all scenarios, for `cargo xtask test`. Not in release, so
+/// that the pool checks itself, and with fewer rounds of the races.
+pub(crate) fn ours() -> anyhow::Result<()> {
+    cargo::run(cargo().arg("test").args(SUITE))?;
+    cargo::run(cargo().arg("run").args(SUITE).args(["--", "run", "--ours", "--rounds", "300"]))
+}
 
 /// Builds the suite and runs it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let whole = args.peers.is_empty() && args.scenarios.is_empty();
     if whole {
-        // `cargo xtask test` does not build it, and with it the peers.
-        cargo::run(cargo().arg("test").args(SUITE))?;
+        cargo::run(cargo().args(["test", "--release"]).args(SUITE))?;
     }
     let mut suite = cargo();
-    suite.arg("run").args(SUITE).args(["--", "run"]);
+    suite.args(["run", "--release"]).args(SUITE).args(["--", "run"]);
     suite.args(args.peers.iter().flat_map(|peer| ["--peer", peer]));
     suite.args(args.scenarios.iter().flat_map(|scenario| ["--scenario", scenario]));
     if whole {

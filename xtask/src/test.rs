@@ -6,6 +6,7 @@
 use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
 use crate::features;
 use crate::loom;
+use crate::peers;
 use crate::steps::Steps;
 
 const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
@@ -61,10 +62,12 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "runtimes",
         ]))
     })?;
-    // Of benches there are none, and its feature would build the peers.
+    // Of benches there are none.
     steps.run("doc tests", || {
         cargo::run(cargo().args(["test", "--workspace", "--exclude", "benches", "--all-features", "--doc"]))
     })?;
+
+    steps.run("peers, ours", peers::ours)?;
 
     steps.run("loom models", || loom::run(None))?;
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 
-use crate::suite::scenarios::{Scenario, Verdict};
+use crate::suite::scenarios::{Rounds, Scenario, Verdict};
 use crate::suite::subject::Peer;
 use crate::suite::versions::version;
 
 /// More than the longest cell takes, even where every wait in it ends by patience.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// The subcommand that a child is started with.
 pub(crate) const COMMAND: &str = "cell";
@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     Pass,
     Fail,
     NotOffered,
+    /// Nothing is known.
+    Error,
 }
 
 impl Outcome {
@@ -45,27 +47,34 @@ impl Outcome {
             Self::Pass => "pass",
             Self::Fail => "fail",
             Self::NotOffered => "not offered",
+            Self::Error => "error",
         }
     }
 }
 
 /// Puts `peer` through `scenario` in a child process.
-///
-/// # Errors
-/// The scenario could not be set up, so that nothing is known.
-pub(crate) fn run(peer: &'static Peer, scenario: &'static Scenario) -> Result<Cell> {
+pub(crate) fn run(peer: &'static Peer, scenario: &'static Scenario, rounds: Rounds) -> Cell {
     let cell = |outcome, observed| Cell { peer, version: version(peer.package), scenario, outcome, observed };
     if let Some(why) = peer.lacks(scenario.needs) {
-        return Ok(cell(Outcome::NotOffered, why));
+        return cell(Outcome::NotOffered, why);
     }
-    let verdict = child(peer, scenario).with_context(|| format!("{} in {}", peer.name, scenario.name))?;
-    let outcome = if verdict.pass { Outcome::Pass } else { Outcome::Fail };
-    Ok(cell(outcome, verdict.observed))
+    let (outcome, observed) = outcome(child(peer, scenario, rounds));
+    cell(outcome, observed)
 }
 
-fn child(peer: &Peer, scenario: &Scenario) -> Result<Verdict> {
+/// What a run that ended so comes to, and what was observed.
+fn outcome(verdict: Result<Verdict>) -> (Outcome, String) {
+    match verdict {
+        Ok(Verdict { pass: true, observed }) => (Outcome::Pass, observed),
+        Ok(Verdict { pass: false, observed }) => (Outcome::Fail, observed),
+        Err(error) => (Outcome::Error, format!("could not be set up: {error:#}")),
+    }
+}
+
+fn child(peer: &Peer, scenario: &Scenario, rounds: Rounds) -> Result<Verdict> {
     let mut child = Command::new(std::env::current_exe()?)
         .args([COMMAND, peer.name, scenario.name])
+        .args(rounds.0.map(|rounds| format!("--rounds={rounds}")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // Panics are part of the scenarios, and would be read as the suite's.
@@ -107,13 +116,25 @@ fn ends(child: &mut Child) -> Result<bool> {
 }
 
 /// As the child: runs the scenario here, and says what came of it in a line of JSON.
-pub(crate) fn here(peer: &'static Peer, scenario: &'static Scenario) -> Result<ExitCode> {
+pub(crate) fn here(peer: &'static Peer, scenario: &'static Scenario, rounds: Rounds) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
-    let verdict = runtime.block_on((scenario.run)(peer)).map_err(|error| format!("{error:#}"));
+    let verdict = runtime.block_on((scenario.run)(peer, rounds)).map_err(|error| format!("{error:#}"));
     let mut line = serde_json::to_vec(&verdict)?;
     line.push(b'\n');
     std::io::stdout().write_all(&line)?;
     std::io::stdout().flush()?;
     // Not by returning: the runtime's end would wait for what hangs.
     std::process::exit(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_set_up_is_an_error_and_no_failure() {
+        let told = outcome(Err(anyhow!("6 objects after priming, not 5")));
+        assert_eq!(told, (Outcome::Error, "could not be set up: 6 objects after priming, not 5".to_owned()));
+        assert_eq!(outcome(Ok(Verdict::new(false, "2 alive"))), (Outcome::Fail, "2 alive".to_owned()));
+    }
 }

@@ -12,7 +12,8 @@ use crate::suite::subject::Peer;
 /// Puts this pool and its peers through the same scenarios.
 ///
 /// Each peer in each scenario is a cell, and runs in a process of its own. A cell is `pass`,
-/// `fail` or `not offered`, which is said only of what a peer's API does not have.
+/// `fail`, `not offered`, which is said only of what a peer's API does not have, or `error`, if the
+/// scenario could not be set up.
 #[derive(Debug, Parser)]
 #[command(name = "peers", version)]
 pub(crate) struct Cli {
@@ -26,7 +27,8 @@ pub(crate) enum Task {
     List,
     /// Runs cells, all of them unless told otherwise, and prints the table
     ///
-    /// The exit status is non-zero if this workspace's pool fails a scenario.
+    /// The exit status is non-zero if this workspace's pool fails a scenario, or could
+    /// not be put through it.
     Run(Run),
     /// Runs one cell in this process and prints a line of JSON
     #[command(hide = true)]
@@ -35,6 +37,8 @@ pub(crate) enum Task {
         peer: &'static Peer,
         #[arg(value_parser = scenarios())]
         scenario: &'static Scenario,
+        #[arg(long)]
+        rounds: Option<usize>,
     },
 }
 
@@ -44,27 +48,38 @@ pub(crate) struct Run {
     #[arg(long = "peer", value_name = "PEER", value_parser = peers())]
     peers: Vec<&'static Peer>,
 
+    /// Only this workspace's pool.
+    #[arg(long, conflicts_with = "peers")]
+    ours: bool,
+
     /// Only this scenario; may be repeated.
     #[arg(long = "scenario", value_name = "SCENARIO", value_parser = scenarios())]
     scenarios: Vec<&'static Scenario>,
+
+    /// Run the races at most so often.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rounds: Option<usize>,
 
     /// Also write the cells to FILE, as a JSON array.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
     /// Also write the report to FILE, as Markdown. Of a whole run only.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["peers", "scenarios"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["peers", "ours", "scenarios", "rounds"])]
     pub(crate) markdown: Option<PathBuf>,
 }
 
 impl Run {
     /// The peers to run, in the table's order.
     pub(crate) fn peers(&self) -> Vec<&'static Peer> {
-        let all = self.peers.is_empty();
-        PEERS
-            .into_iter()
-            .filter(|peer| all || self.peers.iter().any(|chosen| chosen.name == peer.name))
-            .collect()
+        let chosen = |one: &Peer| {
+            if self.ours {
+                one.is_ours()
+            } else {
+                self.peers.is_empty() || self.peers.iter().any(|chosen| chosen.name == one.name)
+            }
+        };
+        PEERS.into_iter().filter(|peer| chosen(peer)).collect()
     }
 
     /// The scenarios to run, in the table's order.
@@ -116,6 +131,13 @@ mod tests {
         let names: Vec<_> = run.peers().iter().map(|peer| peer.name).collect();
         assert_eq!(names, ["deadpool/managed", "bb8"]);
         assert_eq!(run.scenarios().len(), 1);
+    }
+
+    #[test]
+    fn ours_are_this_workspaces() {
+        let run = run(&["--ours"]).unwrap();
+        assert_eq!(run.peers().iter().filter(|peer| peer.is_ours()).count(), run.peers().len());
+        assert_eq!(run.peers().len(), PEERS.iter().filter(|peer| peer.is_ours()).count());
     }
 
     #[test]

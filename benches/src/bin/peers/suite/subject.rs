@@ -80,6 +80,10 @@ pub(crate) enum Need {
     Resize,
     /// An end that is told to those who wait.
     Close,
+    /// A setting for how many creates there may be at once.
+    CreatesBound,
+    /// A setting for how many objects may be idle, which acts as they become so.
+    IdleBound,
 }
 
 /// How a pool is to be made.
@@ -90,13 +94,15 @@ pub(crate) struct Setup {
     pub(crate) keep: usize,
     /// The fewest objects, where the pool has such a setting.
     pub(crate) minimum: usize,
+    /// The most creates at once, where the pool has such a setting, or its default.
+    pub(crate) creates: Option<usize>,
     pub(crate) maker: Maker,
 }
 
 impl Setup {
     /// No more than a limit.
     pub(crate) fn limited(limit: usize, maker: &Maker) -> Self {
-        Self { limit, keep: limit, minimum: 0, maker: maker.clone() }
+        Self { limit, keep: limit, minimum: 0, creates: None, maker: maker.clone() }
     }
 }
 

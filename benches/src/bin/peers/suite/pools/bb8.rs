@@ -12,11 +12,15 @@ pub(crate) const PEER: Peer = Peer {
     name: "bb8",
     package: "bb8",
     setup: "`max_size`; `min_idle` where a minimum is asked for; `connection_timeout` of an hour. Failed creates \
-            are retried, which is its default. The creator runs in a task that the pool spawns. Idle objects above the minimum go after \
-            `idle_timeout`, by default 10 minutes, which no scenario waits for.",
+            are retried, which is its default. The creator runs in a task that the pool spawns.",
     lacks: &[
         (Need::Resize, "the limit cannot be changed"),
         (Need::Close, "no close: a pool lives as long as a handle, and a waiter has one"),
+        (Need::CreatesBound, "no setting for how many creates there may be at once"),
+        (
+            Need::IdleBound,
+            "idle objects above the minimum go by a clock only: `idle_timeout`, by default 10 minutes",
+        ),
     ],
     build: |setup| Box::pin(build(setup)),
 };

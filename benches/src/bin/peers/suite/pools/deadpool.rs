@@ -6,14 +6,17 @@ use std::sync::Arc;
 use deadpool::managed::{Manager, Metrics, Pool, RecycleResult};
 
 use crate::suite::census::{Maker, Object, Refused};
-use crate::suite::subject::{BoxFuture, Get, Peer, Probed, Setup, Subject, task};
+use crate::suite::subject::{BoxFuture, Get, Need, Peer, Probed, Setup, Subject, task};
 
 pub(crate) const PEER: Peer = Peer {
     name: "deadpool/managed",
     package: "deadpool",
     setup: "`managed::Pool`, built with `max_size` and without timeouts, which is its default. The creator is \
-            part of the getter's future. Idle objects go when the user calls `retain`, which no scenario does.",
-    lacks: &[],
+            part of the getter's future.",
+    lacks: &[
+        (Need::CreatesBound, "no setting for how many creates there may be at once"),
+        (Need::IdleBound, "no setting for how many may be idle: they go when the user calls `retain`"),
+    ],
     build: |setup| Box::pin(ready(build(setup))),
 };
 

@@ -14,7 +14,10 @@ pub(crate) const PEER: Peer = Peer {
     package: "fast_pool",
     setup: "`set_max_open`; `set_max_idle_conns` as high, or 5 where that is asked for; `timeout_wait` of an \
             hour, since without one it times out at once. The creator is part of the getter's future.",
-    lacks: &[(Need::Close, "no close: a pool lives as long as a handle, and a waiter has one")],
+    lacks: &[
+        (Need::Close, "no close: a pool lives as long as a handle, and a waiter has one"),
+        (Need::CreatesBound, "no setting for how many creates there may be at once"),
+    ],
     build: |setup| Box::pin(ready(Ok(build(setup)))),
 };
 

@@ -12,7 +12,10 @@ pub(crate) const PEER: Peer = Peer {
     package: "mobc",
     setup: "`max_open`; `max_idle` as high, or 5 where that is asked for; no `get_timeout`. The creator is part \
             of the getter's future.",
-    lacks: &[(Need::Close, "no close: a pool lives as long as a handle, and a waiter has one")],
+    lacks: &[
+        (Need::Close, "no close: a pool lives as long as a handle, and a waiter has one"),
+        (Need::CreatesBound, "no setting for how many creates there may be at once"),
+    ],
     build: |setup| Box::pin(std::future::ready(Ok(build(setup)))),
 };
 

@@ -13,7 +13,7 @@ pub(crate) const OWN_THREAD: Peer = Peer {
     name: "pool/own-thread",
     package: "pool",
     setup: "`Factory`; `high_water` as high as the limit, or 5 where that is asked for; `low_water` where a minimum \
-            is. The creator runs on the getter's thread.",
+            is; `max_growing(4)` in `spike`, else its default. The creator runs on the getter's thread.",
     lacks: &[(Need::FreeGetter, "the creator runs on the getter's thread, where no put reaches it")],
     build: |setup| {
         let maker = setup.maker.clone();
@@ -24,7 +24,7 @@ pub(crate) const OWN_THREAD: Peer = Peer {
 pub(crate) const GROWERS: Peer = Peer {
     name: "pool/growers",
     package: "pool",
-    setup: "`Growers` of 4 threads; water marks as above. The creator runs on those threads.",
+    setup: "`Growers` of 4 threads; water marks and `max_growing` as above. The creator runs on those threads.",
     lacks: &[],
     build: |setup| {
         let maker = setup.maker.clone();
@@ -35,7 +35,7 @@ pub(crate) const GROWERS: Peer = Peer {
 pub(crate) const ASYNC: Peer = Peer {
     name: "pool/async",
     package: "pool",
-    setup: "`AsyncFactory`; water marks as above. The creator is a future that those who wait drive.",
+    setup: "`AsyncFactory`; water marks and `max_growing` as above. The creator is a future that those who wait drive.",
     lacks: &[],
     build: |setup| {
         let maker = setup.maker.clone();
@@ -56,11 +56,13 @@ where
 }
 
 fn build<F: ObjectFactory>(setup: &Setup, factory: F) -> anyhow::Result<Pool<F::Object, F>> {
-    let pool = Pool::from_factory(u32::try_from(setup.limit)?, factory)
+    let mut builder = Pool::from_factory(u32::try_from(setup.limit)?, factory)
         .high_water(u32::try_from(setup.keep)?)
-        .low_water(u32::try_from(setup.minimum)?)
-        .build()?;
-    Ok(pool)
+        .low_water(u32::try_from(setup.minimum)?);
+    if let Some(creates) = setup.creates {
+        builder = builder.max_growing(u32::try_from(creates)?);
+    }
+    Ok(builder.build()?)
 }
 
 impl<F: ObjectFactory> Probed for Threads<F>

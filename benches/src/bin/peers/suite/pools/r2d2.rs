@@ -13,11 +13,15 @@ pub(crate) const PEER: Peer = Peer {
     package: "r2d2",
     setup: "`max_size`; `min_idle` of 0, or the minimum where one is asked for, since its default is to make \
             all at the start; `connection_timeout` of an hour. Failed creates are retried. The creator runs on \
-            one of the pool's three threads. Idle objects above the minimum go after `idle_timeout`, by default 10 \
-            minutes, which no scenario waits for.",
+            one of the pool's three threads, its default and the most creates at once; those beyond are queued.",
     lacks: &[
         (Need::Resize, "the limit cannot be changed"),
         (Need::Close, "no close: a pool lives as long as a handle, and a waiter has one"),
+        (Need::CreatesBound, "no setting for how many creates there may be at once but its threads"),
+        (
+            Need::IdleBound,
+            "idle objects above the minimum go by a clock only: `idle_timeout`, by default 10 minutes",
+        ),
     ],
     build: |setup| Box::pin(std::future::ready(build(setup))),
 };

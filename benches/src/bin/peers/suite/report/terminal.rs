@@ -24,6 +24,7 @@ pub(crate) fn terminal(cells: &[Cell]) -> String {
             Outcome::Pass => "pass",
             Outcome::Fail => "FAIL",
             Outcome::NotOffered => "-",
+            Outcome::Error => "ERROR",
         });
         table.add_row([peer.name].into_iter().chain(marks));
     }
@@ -36,7 +37,7 @@ pub(crate) fn terminal(cells: &[Cell]) -> String {
     }
     let mut out = table.trim_fmt();
     out.push_str("\n-: not offered\n");
-    for cell in cells.iter().filter(|cell| cell.outcome == Outcome::Fail) {
+    for cell in cells.iter().filter(|cell| matches!(cell.outcome, Outcome::Fail | Outcome::Error)) {
         let _ = write!(out, "\n{}, {}: {}", cell.peer.name, cell.scenario.name, cell.observed);
     }
     out

@@ -15,7 +15,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             back at once.",
     passes: "B is served.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, _| Box::pin(run(peer)),
 };
 
 async fn run(peer: &Peer) -> anyhow::Result<Verdict> {

@@ -14,16 +14,16 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             other, whose create takes 2 ms, and put it back at once. That with 3000 new pools.",
     passes: "Never more than two objects are alive or being made, and all getters are served.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, rounds| Box::pin(run(peer, rounds.at_most(ROUNDS))),
 };
 
 const ROUNDS: usize = 3000;
 const GETTERS: usize = 16;
 const LIMIT: usize = 2;
 
-async fn run(peer: &Peer) -> anyhow::Result<Verdict> {
+async fn run(peer: &Peer, rounds: usize) -> anyhow::Result<Verdict> {
     let (mut most, mut over) = (0, 0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let maker = Maker::new();
         let pool = (peer.build)(Setup::limited(LIMIT, &maker)).await?;
         let _out = hold(&pool, LIMIT - 1).await?;
@@ -39,8 +39,8 @@ async fn run(peer: &Peer) -> anyhow::Result<Verdict> {
         over += u32::from(here as usize > LIMIT);
     }
     let observed = match over {
-        0 => format!("at most {most} at once"),
-        _ => format!("up to {most} at once; more than {LIMIT} in {over} of {ROUNDS} rounds"),
+        0 => format!("at most {most} at once in {rounds} rounds"),
+        _ => format!("up to {most} at once; more than {LIMIT} in {over} of {rounds} rounds"),
     };
     Ok(Verdict::new(over == 0, observed))
 }

@@ -11,7 +11,7 @@ use kva::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
-use super::{Scenario, Verdict};
+use super::{Rounds, Scenario, Verdict};
 use crate::suite::census::Maker;
 use crate::suite::getter::{Getter, PATIENCE, Seen, hold};
 use crate::suite::subject::{BoxFuture, Get, Got, Held, Need, Peer, Setup, Subject};
@@ -25,19 +25,19 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             object is returned 3 to 5 ms after A came, 200 times; if A has it, it puts it back.",
     passes: "B is served every time.",
     needs: &[Need::Limit, Need::Waiting],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, rounds| Box::pin(run(peer, rounds)),
 };
 
 const FUTURES: usize = 400;
 const THREADS: usize = 200;
 
-async fn run(peer: &Peer) -> anyhow::Result<Verdict> {
+async fn run(peer: &Peer, rounds: Rounds) -> anyhow::Result<Verdict> {
     let maker = Maker::new();
     let pool = (peer.build)(Setup::limited(1, &maker)).await?;
-    let rounds = match pool.get() {
+    let rounds = rounds.at_most(match pool.get() {
         Get::Task(_) => FUTURES,
         Get::Thread(_) => THREADS,
-    };
+    });
     for round in 0..rounds {
         let held = hold(&pool, 1).await?.remove(0);
         let (moment, seen) = match (pool.get(), pool.get()) {

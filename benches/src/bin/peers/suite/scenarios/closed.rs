@@ -13,7 +13,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     setup: "Limit 1, the object held, three getters waiting. The pool is closed.",
     passes: "Each of the three is told within 1 s, while the object is still held.",
     needs: &[Need::Limit, Need::Waiting, Need::Close],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, _| Box::pin(run(peer)),
 };
 
 const PROMPTLY: Duration = Duration::from_secs(1);

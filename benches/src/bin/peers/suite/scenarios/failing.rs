@@ -14,7 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             then on. Meanwhile three more getters wait. Whoever is served puts the object back after 1 ms.",
     passes: "At most one getter is told of the error, and the others are served.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator, Need::FallibleCreator],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, _| Box::pin(run(peer)),
 };
 
 const HOLD: Duration = Duration::from_millis(1);

@@ -12,7 +12,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             the held object is returned.",
     passes: "A is served, with the object that was returned.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator, Need::FreeGetter],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, _| Box::pin(run(peer)),
 };
 
 async fn run(peer: &Peer) -> anyhow::Result<Verdict> {

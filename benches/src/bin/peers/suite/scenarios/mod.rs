@@ -11,6 +11,7 @@ mod inside;
 mod panicking;
 mod shrink;
 mod spike;
+mod surplus;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -29,7 +30,18 @@ pub(crate) struct Scenario {
     pub(crate) passes: &'static str,
     /// What a pool must have for it.
     pub(crate) needs: &'static [Need],
-    pub(crate) run: fn(&'static Peer) -> BoxFuture<anyhow::Result<Verdict>>,
+    pub(crate) run: fn(&'static Peer, Rounds) -> BoxFuture<anyhow::Result<Verdict>>,
+}
+
+/// How often the races are run, where that is not as often as their texts say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rounds(pub(crate) Option<usize>);
+
+impl Rounds {
+    /// This many, or fewer.
+    fn at_most(self, all: usize) -> usize {
+        self.0.map_or(all, |rounds| rounds.min(all))
+    }
 }
 
 /// Its name.
@@ -54,7 +66,7 @@ impl Verdict {
 }
 
 /// All of them, in the table's order.
-pub(crate) const SCENARIOS: [&Scenario; 11] = [
+pub(crate) const SCENARIOS: [&Scenario; 12] = [
     &behind::SCENARIO,
     &inside::SCENARIO,
     &panicking::SCENARIO,
@@ -66,6 +78,7 @@ pub(crate) const SCENARIOS: [&Scenario; 11] = [
     &cancelled::SCENARIO,
     &closed::SCENARIO,
     &spike::SCENARIO,
+    &surplus::SCENARIO,
 ];
 
 #[cfg(test)]
@@ -79,7 +92,7 @@ mod tests {
         let peer = if scenario.name == "behind" { &LOCKED } else { &HASTY };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let verdict = runtime.block_on((scenario.run)(peer)).unwrap();
+        let verdict = runtime.block_on((scenario.run)(peer, Rounds::default())).unwrap();
         assert!(!verdict.pass, "{}: {}", scenario.name, verdict.observed);
         runtime.shutdown_background();
     }

@@ -15,7 +15,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             if it has none.",
     passes: "The second getter is served.",
     needs: &[Need::Creator],
-    run: |peer| Box::pin(run(peer)),
+    run: |peer, _| Box::pin(run(peer)),
 };
 
 async fn run(peer: &Peer) -> anyhow::Result<Verdict> {

@@ -14,7 +14,7 @@ pub(crate) const IDLE: Scenario = Scenario {
     setup: "Limit 10, ten objects made and all of them idle. The limit is set to 1.",
     passes: "One object at most is alive, at rest and after one more get and put, and that get is served.",
     needs: NEEDS,
-    run: |peer| Box::pin(idle(peer)),
+    run: |peer, _| Box::pin(idle(peer)),
 };
 
 pub(crate) const OUT: Scenario = Scenario {
@@ -24,7 +24,7 @@ pub(crate) const OUT: Scenario = Scenario {
             are returned.",
     passes: "One object at most is alive, at rest and after one more get and put, and that get is served.",
     needs: NEEDS,
-    run: |peer| Box::pin(out(peer)),
+    run: |peer, _| Box::pin(out(peer)),
 };
 
 pub(crate) const UNUSED: Scenario = Scenario {
@@ -34,7 +34,7 @@ pub(crate) const UNUSED: Scenario = Scenario {
             puts its object back after 20 ms.",
     passes: "Never more than one object is alive or being made, and all getters are served.",
     needs: NEEDS,
-    run: |peer| Box::pin(unused(peer)),
+    run: |peer, _| Box::pin(unused(peer)),
 };
 
 const NEEDS: &[Need] = &[Need::Limit, Need::Waiting, Need::Creator, Need::Resize];
