@@ -17,8 +17,8 @@ pub(crate) const SCENARIO: Scenario = Scenario {
             is told 4, since that is what such a setting is for; what it begins if it is not told is said \
             beside it, and does not decide.",
     passes: "All are served, and at most 10 creates are begun until nothing has changed for 500 ms. The five \
-             objects serve everybody in less time than one create takes, so that every create is in vain and \
-             is load on a server all the same. Ten is twice the minimum.",
+             objects serve everybody in less time than one create takes, so that no create is needed, and \
+             each is load on a server all the same. Ten is twice the minimum.",
     needs: &[Need::Limit, Need::Waiting, Need::Creator],
     run: |peer, _| Box::pin(run(peer)),
 };
