@@ -16,7 +16,7 @@ use loom_tests::factories::{
 };
 use loom_tests::run::{Witness, known_bad, witnessed};
 use loom_tests::world::block_on;
-use pool::{AsyncFactory, Builder, Created, GetError, Growers, ObjectFactory, Pool};
+use pool::{AsyncFactory, Builder, Created, Factory, GetError, Growers, ObjectFactory, Pool};
 
 /// A pool of at most `limit` objects.
 fn pool<F: ObjectFactory>(limit: u32, factory: F) -> Builder<Created<F>> {
@@ -53,6 +53,13 @@ fn failure<F: ObjectFactory<Object = Object, Error = &'static str>>(
 fn failure_against_waiter() {
     witnessed("factories/failure_against_waiter", "the other waited", |both| {
         failure(|census| AsyncFactory::new(move || ready(fails_once(&census))), both);
+    });
+}
+
+#[test]
+fn failure_on_the_getters_thread() {
+    witnessed("factories/failure_on_own_thread", "the other waited", |both| {
+        failure(|census| Factory::new(move || fails_once(&census)), both);
     });
 }
 
@@ -141,6 +148,13 @@ fn panic_against_waiter() {
 }
 
 #[test]
+fn panic_on_the_getters_thread() {
+    witnessed("factories/panic_on_own_thread", "the other waited", |waited| {
+        panic(|census| Factory::new(move || Ok(panics_once(&census))), waited);
+    });
+}
+
+#[test]
 fn panic_that_keeps_its_slot() {
     known_bad("factories/panic_keeps_slot", "deadlock", || {
         let flawed = |census: Census| Flawed::new(EndsOnSuccessOnly(move || ready(Ok(panics_once(&census)))));
@@ -159,11 +173,12 @@ async fn hangs_second(census: Census) -> Result<Object, Infallible> {
 
 /// A getter's creation never ends; an object is put.
 fn hang<F: ObjectFactory<Object = Object, Error = Infallible>>(
+    bypass: u32,
     factory: impl Fn(Census) -> F,
     hung: &Witness,
 ) {
     let census = Census::new(2);
-    let pool = pool(2, factory(census.clone())).build().unwrap();
+    let pool = pool(2, factory(census.clone())).bypass(bypass).build().unwrap();
     let object = pool.get_owned().unwrap();
     let getter = {
         let pool = pool.clone();
@@ -178,7 +193,14 @@ fn hang<F: ObjectFactory<Object = Object, Error = Infallible>>(
 #[test]
 fn hang_against_put() {
     witnessed("factories/hang_against_put", "the creation hung", |hung| {
-        hang(|census| AsyncFactory::new(move || hangs_second(census.clone())), hung);
+        hang(0, |census| AsyncFactory::new(move || hangs_second(census.clone())), hung);
+    });
+}
+
+#[test]
+fn hang_against_put_that_is_left_for_whoever_comes_first() {
+    witnessed("factories/hang_against_kick", "the creation hung", |hung| {
+        hang(1, |census| AsyncFactory::new(move || hangs_second(census.clone())), hung);
     });
 }
 
@@ -186,7 +208,7 @@ fn hang_against_put() {
 fn hang_in_the_getter() {
     known_bad("factories/awaits_its_own", "deadlock", || {
         let flawed = |census: Census| Flawed::new(AwaitsItsOwn(move || hangs_second(census.clone())));
-        hang(flawed, &Witness::default());
+        hang(0, flawed, &Witness::default());
     });
 }
 
