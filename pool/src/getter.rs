@@ -341,18 +341,18 @@ impl<B: Backend> Future for Getter<'_, B> {
         loop {
             let (core, _, progress) = self.as_mut().parts();
             let Some(until) = progress.until() else { return Poll::Pending };
-            // The runtime's clock need not be the system's: in tests it may run ahead.
-            let passed = Instant::now() >= until
-                || (!rang
-                    && core.timer.as_ref().is_some_and(|timer| progress.alarm.rings(timer, until, context)));
-            if !passed {
+            if Instant::now() < until {
                 if rang {
                     // A clock that is always early must not keep the executor from others.
                     context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                return Poll::Pending;
+                // The runtime's clock need not be the system's: in tests it may run ahead.
+                rang = core.timer.as_ref().is_some_and(|timer| progress.alarm.rings(timer, until, context));
+                if !rang {
+                    return Poll::Pending;
+                }
             }
-            rang = true;
             if let Some(outcome) = self.as_mut().time_is_up(until) {
                 return Poll::Ready(outcome);
             }

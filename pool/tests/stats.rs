@@ -916,6 +916,7 @@ mod recorder {
             ("pool_grows_withdrawn_total", 0.0),
             ("pool_pages_released_total", 1.0),
             ("pool_pages_stolen_total", 0.0),
+            ("pool_objects_invalid_total", 0.0),
             ("pool_gets_failed_total exhausted", 1.0),
             ("pool_gets_failed_total scarce", 0.0),
             ("pool_gets_failed_total timed_out", 0.0),

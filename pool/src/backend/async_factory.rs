@@ -22,7 +22,8 @@ type Begin<T, E> = Box<dyn Fn(Committed<Place<T>, E>) -> Work + Send + Sync>;
 /// What is dropped begins anew with the next getter: those who would wait for less long than a
 /// creation takes never get it done. [`spawned`](Self::spawned) has a remedy. And whoever waits
 /// drives, also a thread that blocks in [`Pool::get`](crate::Pool::get): where the futures need the
-/// context of a runtime, be within it or use `spawned`.
+/// context of a runtime, be within it or use `spawned`. A future must not wait for an object of its own
+/// pool, since its driver may have that and leave it in the hands of nobody but itself.
 ///
 /// A future that panics is the panic of who drives it, and one that fails is the error of one
 /// waiter. Neither costs a slot. A future that never ends holds a slot while somebody waits for
