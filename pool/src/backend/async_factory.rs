@@ -23,7 +23,7 @@ type Begin<T, E> = Box<dyn Fn(Committed<Place<T>, E>) -> Work + Send + Sync>;
 /// creation takes never get it done. [`spawned`](Self::spawned) has a remedy. And whoever waits
 /// drives, also a thread that blocks in [`Pool::get`](crate::Pool::get): where the futures need the
 /// context of a runtime, be within it or use `spawned`. A future must not wait for an object of its own
-/// pool, since its driver may have that and leave it in the hands of nobody but itself.
+/// pool: its driver may leave with that one, and nobody else goes on with the future.
 ///
 /// A future that panics is the panic of who drives it, and one that fails is the error of one
 /// waiter. Neither costs a slot. A future that never ends holds a slot while somebody waits for
