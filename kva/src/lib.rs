@@ -29,6 +29,9 @@ mod stats;
 #[doc(hidden)]
 pub mod sync;
 
+#[cfg(feature = "allocator-api2")]
+#[doc(hidden)]
+pub use arena::empty_block;
 pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
 pub use clock::{Clock, NEVER};
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};

@@ -1,9 +1,7 @@
 //! What worlds are made of.
 
 use std::alloc::Layout;
-use std::ops::ControlFlow;
 use std::ptr::NonNull;
-use std::task::{Context, Poll};
 
 use kva::{Arena, Region, Shape, Span};
 use pool::{Backend, Builder, GetError, PoolStats, RawPool};
@@ -119,13 +117,7 @@ pub fn assert_arena_whole(arena: &Arena) {
 }
 
 /// Drives a future on this thread.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    kva::sync::block_on(|waker, _| match future.as_mut().poll(&mut Context::from_waker(waker)) {
-        Poll::Ready(output) => ControlFlow::Break(output),
-        Poll::Pending => ControlFlow::Continue(None),
-    })
-}
+pub use kva::sync::block_on_future as block_on;
 
 /// Memory that objects may be written to, for one world: unlike that of [`arena`].
 #[derive(Debug)]

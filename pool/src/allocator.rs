@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
+use kva::empty_block;
 
 use crate::backend::Backend;
 use crate::raw::RawPool;
@@ -46,7 +47,7 @@ use crate::raw::RawPool;
 unsafe impl<B: Backend> Allocator for RawPool<B> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if layout.size() == 0 {
-            return Ok(nothing(layout));
+            return Ok(empty_block(layout));
         }
         let item = self.item_layout();
         if layout.size() > item.size() || layout.align() > item.align() {
@@ -70,41 +71,7 @@ unsafe impl<B: Backend> Allocator for RawPool<B> {
         debug_assert!(!matches!(put, Ok(Err(_))), "a block that is allocated is an item that is out");
     }
 
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(new.size() >= old.size());
-        // SAFETY: the caller's promise.
-        unsafe { self.resize(block, old, new) }
-    }
-
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise.
-        let grown = unsafe { self.grow(block, old, new) }?;
-        let rest = grown.cast::<u8>().as_ptr().wrapping_add(old.size());
-        // SAFETY: the block is ours to write, from what the old layout has to its end.
-        unsafe { rest.write_bytes(0, grown.len() - old.size()) };
-        Ok(grown)
-    }
-
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(new.size() <= old.size());
-        // SAFETY: the caller's promise.
-        unsafe { self.resize(block, old, new) }
-    }
-}
-
-/// A block of no bytes.
-fn nothing(layout: Layout) -> NonNull<[u8]> {
-    NonNull::slice_from_raw_parts(layout.dangling_ptr(), 0)
+    kva::resize_methods!();
 }
 
 impl<B: Backend> RawPool<B> {
@@ -122,7 +89,7 @@ impl<B: Backend> RawPool<B> {
         if new.size() == 0 {
             // SAFETY: the block is the caller's, who gives it up.
             unsafe { self.deallocate(block, old) };
-            return Ok(nothing(new));
+            return Ok(empty_block(new));
         }
         let item = self.item_layout();
         if new.size() > item.size() || new.align() > item.align() {

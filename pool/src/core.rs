@@ -1,7 +1,6 @@
 //! The thin shell around [`State`]: one lock, decide under it, act after it.
 
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
@@ -14,6 +13,7 @@ use crate::grows::Grows;
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest};
 use crate::pages::{Pages, PutError};
+use crate::panics::FirstPanic;
 use crate::state::{Arrival, End, Fixed, State};
 use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
@@ -353,12 +353,14 @@ impl<B: Backend> Core<B> {
                     return Ok(Look::Got(Kept::new(self, loans)));
                 }
                 // Who waits has asked the back-end before; a page it has now is theirs.
-                if state.queue.is_empty() && B::CREATES && state.ledger.has_room() {
-                    state.counts.failures.scarce += 1;
-                    return Err(TryGetError::Scarce);
-                }
-                if state.queue.is_empty() && !B::CREATES && state.gather() {
-                    return Ok(Look::Gathers);
+                if state.queue.is_empty() {
+                    if B::CREATES && state.ledger.has_room() {
+                        state.counts.failures.scarce += 1;
+                        return Err(TryGetError::Scarce);
+                    }
+                    if !B::CREATES && state.gather() {
+                        return Ok(Look::Gathers);
+                    }
                 }
                 state.counts.failures.exhausted += 1;
                 Err(TryGetError::Exhausted)
@@ -540,9 +542,9 @@ impl<B: Backend> Reclaim for Core<B> {
 impl<B: Backend> Drop for Core<B> {
     fn drop(&mut self) {
         let objects = self.lock().pages.take_objects();
+        let mut panics = FirstPanic::default();
         for object in objects {
-            let destroyed = catch_unwind(AssertUnwindSafe(|| self.destroy(object)));
-            drop(destroyed);
+            panics.guard(|| self.destroy(object));
         }
         if !CHECKED || IS_MODEL || std::thread::panicking() {
             return;

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use crate::backend::Backend;
 use crate::core::{Core, Kept, Unsaid};
 use crate::error::GetError;
 use crate::loan::Rest;
+use crate::panics::FirstPanic;
 use crate::state::Step;
 use crate::timer::Alarm;
 use crate::trace::event;
@@ -50,17 +50,11 @@ struct Works(Vec<(GrowId, Work)>);
 
 impl Drop for Works {
     fn drop(&mut self) {
-        let mut panic = None;
+        let mut panics = FirstPanic::default();
         for (_, work) in self.0.drain(..) {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
-                panic.get_or_insert(payload);
-            }
+            panics.guard(|| drop(work));
         }
-        if let Some(panic) = panic
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        panics.go_on();
     }
 }
 
@@ -150,7 +144,7 @@ impl Progress {
 impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
     fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
-        let asked_at = patience.asked_at;
+        let node = Waiter::new(want, rest, patience.asked_at, patience.returns);
         let progress = Progress {
             started: false,
             left: None,
@@ -160,7 +154,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             works: Works(Vec::new()),
             has_brought: false,
         };
-        Self { core, node: Waiter::new(want, rest, asked_at).returns(patience.returns), progress }
+        Self { core, node, progress }
     }
 
     /// Gets, sleeping as long as its patience lasts.

@@ -63,6 +63,7 @@ mod loan;
 mod metrics;
 mod object;
 mod pages;
+mod panics;
 mod raw;
 mod registry;
 mod request;

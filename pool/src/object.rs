@@ -2,18 +2,17 @@
 //! first handed out, or made by a factory, with its page; kept from put to get; reset when it is
 //! put; validated before it is got again; destroyed when its page goes.
 
-use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use kva::sync::{Arc, block_on};
+use kva::sync::{Arc, block_on_future};
 
 use crate::backend::Backend;
 use crate::core::{Core, Destroy};
 use crate::error::ConstructError;
 use crate::loan::{Loan, Loans};
+use crate::panics::FirstPanic;
 
 type Construct<T> = Box<dyn Fn() -> Result<T, ConstructError> + Send + Sync>;
 type Reset<T> = Box<dyn Fn(&mut T) + Send + Sync>;
@@ -43,13 +42,10 @@ struct Suspect<'a, T>(&'a mut T);
 impl<T> Drop for Suspect<'_, T> {
     /// If the validation panicked, its panic goes on, whatever the destructor does.
     fn drop(&mut self) {
+        let mut panics = FirstPanic::default();
         // SAFETY: whoever made this holds the item, and thinks that there is no object in it.
-        let destroyed = catch_unwind(AssertUnwindSafe(|| unsafe { std::ptr::drop_in_place(self.0) }));
-        if let Err(panic) = destroyed
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        panics.guard(|| unsafe { std::ptr::drop_in_place(self.0) });
+        panics.go_on();
     }
 }
 
@@ -178,13 +174,9 @@ impl<T, B: Backend> Shelf<T, B> {
             return Ok(Some((loans.first, Vec::new())));
         }
         let mut ready = pin!(self.ready(loans));
-        let mut poll = |waker: &Waker| ready.as_mut().poll(&mut Context::from_waker(waker));
-        match poll(Waker::noop()) {
+        match ready.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ready) => ready,
-            Poll::Pending => block_on(|waker, _| match poll(waker) {
-                Poll::Ready(ready) => ControlFlow::Break(ready),
-                Poll::Pending => ControlFlow::Continue(None),
-            }),
+            Poll::Pending => block_on_future(ready),
         }
     }
 
@@ -225,12 +217,10 @@ impl<T, B: Backend> Shelf<T, B> {
             let mut object = loan.ptr.cast::<T>();
             // SAFETY: there is an object in a loan that is constructed, which nobody else has.
             let object = unsafe { object.as_mut() };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reset(object))) {
-                let destroyed = catch_unwind(AssertUnwindSafe(|| self.discard(loan)));
-                drop(destroyed);
-                if !std::thread::panicking() {
-                    resume_unwind(panic);
-                }
+            let mut panics = FirstPanic::default();
+            if !panics.guard(|| reset(object)) {
+                panics.guard(|| self.discard(loan));
+                panics.go_on();
                 return;
             }
         }

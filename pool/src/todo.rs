@@ -5,8 +5,6 @@
 //! is room for a bounded batch, on the stack (P7): an operation that owes more, such as
 //! the close of a pool that a thousand wait for, goes round again.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -18,6 +16,7 @@ use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
 use crate::pages::ApartPage;
+use crate::panics::FirstPanic;
 
 /// A page to give back, and for whom.
 pub(crate) struct Release<P> {
@@ -49,8 +48,8 @@ pub(crate) struct Todo<'a, B: Backend> {
     pub(crate) dismantles: ArrayVec<Dismantle, BATCH>,
     /// Taken out of the first page to dismantle, not destroyed yet.
     pub(crate) objects: ArrayVec<Object, BATCH>,
-    /// The first panic of what was done.
-    panic: Option<Box<dyn Any + Send>>,
+    /// Of what was done.
+    panics: FirstPanic,
     /// Of those who have an outcome.
     pub(crate) ended: ArrayVec<Waker, BATCH>,
     /// Of those who are to look.
@@ -82,7 +81,7 @@ impl<'a, B: Backend> Todo<'a, B> {
             core,
             dismantles: ArrayVec::new(),
             objects: ArrayVec::new(),
-            panic: None,
+            panics: FirstPanic::default(),
             ended: ArrayVec::new(),
             kicked: ArrayVec::new(),
             releases: ArrayVec::new(),
@@ -115,40 +114,30 @@ impl<'a, B: Backend> Todo<'a, B> {
         let core = self.core;
         loop {
             while let Some(waker) = self.ended.pop_at(0) {
-                self.guarded(|| waker.wake());
+                self.panics.guard(|| waker.wake());
             }
             while let Some(unused) = self.unused.pop() {
-                self.guarded(|| drop(unused));
+                self.panics.guard(|| drop(unused));
             }
             while let Some(work) = self.works.pop_at(0) {
-                self.guarded(|| drop(work));
+                self.panics.guard(|| drop(work));
             }
             self.dismantle();
             while let Some(Release { page, to }) = self.releases.pop_at(0) {
-                self.guarded(|| core.release(page, to));
+                self.panics.guard(|| core.release(page, to));
             }
             while let Some(id) = self.forgets.pop_at(0) {
-                self.guarded(|| core.forget(id));
+                self.panics.guard(|| core.forget(id));
             }
             while let Some(waker) = self.kicked.pop_at(0) {
-                self.guarded(|| waker.wake());
+                self.panics.guard(|| waker.wake());
             }
             if !std::mem::take(&mut self.more) {
                 break;
             }
             core.decide_again(self);
         }
-        if let Some(panic) = self.panic.take()
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
-        }
-    }
-
-    fn guarded(&mut self, act: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
-            self.panic.get_or_insert(panic);
-        }
+        self.panics.go_on();
     }
 
     /// Destroys the objects of pages that are to be given up, a batch at a time.
@@ -156,7 +145,7 @@ impl<'a, B: Backend> Todo<'a, B> {
         while !self.dismantles.is_empty() {
             while let Some(Object(object)) = self.objects.pop() {
                 let core = self.core;
-                self.guarded(|| core.destroy(object));
+                self.panics.guard(|| core.destroy(object));
             }
             self.core.dismantle(self);
         }

@@ -15,10 +15,8 @@ use pool::{AsyncFactory, Awaited, GetError, Pool};
 #[macro_use]
 mod support;
 
-use support::shop::{
-    EndOnPanic, Failed, Moment, Object, Order, Shop, assert_rest, assert_sold_out, pool_of, until,
-};
-use support::{Task, panics, poll_once, until_waiting, wait_for};
+use support::shop::{EndOnPanic, Failed, Moment, Object, Order, Shop, assert_rest, assert_sold_out, pool_of};
+use support::{Task, panics, poll_once, until, until_waiting, wait_for};
 
 type Made = Pool<Object, AsyncFactory<Object, Failed>>;
 

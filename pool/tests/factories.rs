@@ -20,9 +20,9 @@ mod support;
 
 use support::shop::{
     EndOnPanic, Failed, Kind, Moment, Object, Order, Shop, assert_rest, assert_sold_out, failed, is_panic,
-    join_all, pool_of, until, until_settled,
+    join_all, pool_of, until_settled,
 };
-use support::until_waiting;
+use support::{until, until_waiting};
 
 of_each_kind![
     an_object_is_made_once_and_got_again,

@@ -14,10 +14,9 @@ use pool::{Factory, Item, OwnedItem, Pool, TryGetError};
 mod support;
 
 use support::shop::{
-    EndOnPanic, Failed, Kind, Moment, Object, Order, Shop, assert_rest, join_all, pool_of, until,
-    until_settled,
+    EndOnPanic, Failed, Kind, Moment, Object, Order, Shop, assert_rest, join_all, pool_of, until_settled,
 };
-use support::{Random, panics, until_waiting};
+use support::{Random, panics, until, until_waiting};
 
 of_each_kind![
     a_slot_is_free_when_the_destructor_has_ended,

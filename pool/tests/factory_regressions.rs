@@ -6,10 +6,8 @@ use std::alloc::Layout;
 use std::convert::Infallible;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 
 use kva::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
@@ -19,15 +17,7 @@ use pool::{AsyncFactory, Backend, Factory, GetError, Growers, ObjectFactory, Pla
 #[macro_use]
 mod support;
 
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn until(mut it_is_so: impl FnMut() -> bool) {
-    while !it_is_so() {
-        thread::yield_now();
-    }
-}
+use support::{poll_once as poll, until};
 
 /// Of which the first `hang` never end.
 fn hanging(hang: usize) -> AsyncFactory<usize, Infallible> {

@@ -16,10 +16,10 @@ use pool::{Awaited, GetError, GrowerError, Growers, Pool};
 mod support;
 
 use support::shop::{
-    EndOnPanic, Failed, Moment, Object, Order, Shop, assert_rest, assert_sold_out, growers, join_all, until,
+    EndOnPanic, Failed, Moment, Object, Order, Shop, assert_rest, assert_sold_out, growers, join_all,
     until_settled,
 };
-use support::{Task, until_waiting, wait_for};
+use support::{Task, until, until_waiting, wait_for};
 
 type Made = Pool<Object, Growers<Object, Failed>>;
 

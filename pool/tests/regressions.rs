@@ -19,16 +19,10 @@ use pool::{Backend, Classic, GetError, Item, PageAllocator, Pool, RawPool};
 #[macro_use]
 mod support;
 
-use support::{QUANTUM, arena, blocks, objects, poll_once};
+use support::{QUANTUM, arena, blocks, objects, poll_once, until};
 
 fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
     support::put(pool, item).unwrap();
-}
-
-fn until(mut what: impl FnMut() -> bool) {
-    while !what() {
-        thread::yield_now();
-    }
 }
 
 /// Two pools gather two pages each from an arena of two: what gathers in one goes to the older

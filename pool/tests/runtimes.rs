@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kva::sync::Arc;
@@ -16,13 +16,7 @@ use pool::{AsyncFactory, Awaited, Builder, Created, Factory, GetError, ObjectFac
 #[macro_use]
 mod support;
 
-use support::arena;
-
-fn until(mut it_is_so: impl FnMut() -> bool) {
-    while !it_is_so() {
-        std::thread::yield_now();
-    }
-}
+use support::{arena, poll_once, until};
 
 /// What its clock is told and does.
 fn with_clock<Of>(builder: Builder<Of>) -> Builder<Of> {
@@ -77,7 +71,7 @@ async fn a_clock_ends_the_wait_for_a_page() {
 fn without_a_clock_nobody_is_woken() {
     let pool = hanging().build().unwrap();
     let mut late = Box::pin(pool.request().deadline(Instant::now() + SOON).get_async());
-    let mut poll = || late.as_mut().poll(&mut Context::from_waker(Waker::noop())).map_ok(drop);
+    let mut poll = || poll_once(late.as_mut()).map_ok(drop);
     // Who looks late, on a busy machine, sees at once.
     let first = poll();
     if first.is_ready() {
@@ -93,10 +87,10 @@ fn goes_on(factory: impl Fn(Arc<AtomicUsize>) -> AsyncFactory<usize, Infallible>
     let made = Arc::new(AtomicUsize::new(0));
     let pool = Pool::from_factory(1, factory(made.clone())).build().unwrap();
     let mut future = Box::pin(pool.get_async());
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(poll_once(future.as_mut()).is_pending());
     until(|| made.load(SeqCst) == 1);
     until(|| pool.stats().growing == 0);
-    let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let poll = poll_once(future.as_mut());
     assert!(matches!(poll, Poll::Ready(Ok(_))));
 }
 
@@ -184,7 +178,7 @@ async fn a_task_that_is_not_stopped_creates_for_the_next() {
     let detached = AsyncFactory::spawned(create, |work| drop(tokio::spawn(work)));
     let pool = Pool::from_factory(1, detached).build().unwrap();
     let mut impatient = Box::pin(pool.get_async());
-    assert!(impatient.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(poll_once(impatient.as_mut()).is_pending());
     drop(impatient);
     while pool.stats().idle == 0 {
         tokio::task::yield_now().await;

@@ -17,9 +17,9 @@ use pool::{AsyncFactory, Awaited, Builder, Created, GetError, Item, Pool, TryGet
 mod support;
 
 use support::shop::{
-    EndOnPanic, Failed, Kind, Object, Order, Shop, assert_rest, failed, growers, is_panic, pool_of, until,
+    EndOnPanic, Failed, Kind, Object, Order, Shop, assert_rest, failed, growers, is_panic, pool_of,
 };
-use support::{Task, panics, until_waiting, wait_for};
+use support::{Task, panics, until, until_waiting, wait_for};
 
 of_each_kind![
     what_was_just_made_is_not_validated,

@@ -18,6 +18,50 @@ use allocator_api2::alloc::{AllocError, Allocator};
 use super::Arena;
 use crate::shape::{Shape, Span};
 
+/// The methods of an `Allocator` that come down to its `resize`, which both of ours have. No part
+/// of the API.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! resize_methods {
+    () => {
+        unsafe fn grow(
+            &self,
+            block: NonNull<u8>,
+            old: Layout,
+            new: Layout,
+        ) -> Result<NonNull<[u8]>, AllocError> {
+            debug_assert!(new.size() >= old.size());
+            // SAFETY: the caller's promise.
+            unsafe { self.resize(block, old, new) }
+        }
+
+        unsafe fn grow_zeroed(
+            &self,
+            block: NonNull<u8>,
+            old: Layout,
+            new: Layout,
+        ) -> Result<NonNull<[u8]>, AllocError> {
+            // SAFETY: the caller's promise.
+            let grown = unsafe { self.grow(block, old, new) }?;
+            let rest = grown.cast::<u8>().as_ptr().wrapping_add(old.size());
+            // SAFETY: the block is ours to write, from what the old layout has to its end.
+            unsafe { rest.write_bytes(0, grown.len() - old.size()) };
+            Ok(grown)
+        }
+
+        unsafe fn shrink(
+            &self,
+            block: NonNull<u8>,
+            old: Layout,
+            new: Layout,
+        ) -> Result<NonNull<[u8]>, AllocError> {
+            debug_assert!(new.size() <= old.size());
+            // SAFETY: the caller's promise.
+            unsafe { self.resize(block, old, new) }
+        }
+    };
+}
+
 /// Collections whose memory is taken from the arena, with the feature `allocator-api2`.
 ///
 /// A block takes whole quanta, so this is for few and large ones. It never sleeps: what
@@ -56,7 +100,7 @@ use crate::shape::{Shape, Span};
 unsafe impl Allocator for Arena {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if layout.size() == 0 {
-            return Ok(nothing(layout));
+            return Ok(empty_block(layout));
         }
         let shape = self.shape_for(layout).ok_or(AllocError)?;
         let span = self.try_alloc(shape).map_err(|_| AllocError)?;
@@ -71,40 +115,12 @@ unsafe impl Allocator for Arena {
         }
     }
 
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(new.size() >= old.size());
-        // SAFETY: the caller's promise.
-        unsafe { self.resize(block, old, new) }
-    }
-
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise.
-        let grown = unsafe { self.grow(block, old, new) }?;
-        let rest = grown.cast::<u8>().as_ptr().wrapping_add(old.size());
-        // SAFETY: the block is ours to write, from what the old layout has to its end.
-        unsafe { rest.write_bytes(0, grown.len() - old.size()) };
-        Ok(grown)
-    }
-
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        debug_assert!(new.size() <= old.size());
-        // SAFETY: the caller's promise.
-        unsafe { self.resize(block, old, new) }
-    }
+    resize_methods!();
 }
 
-/// A block of no bytes.
-fn nothing(layout: Layout) -> NonNull<[u8]> {
+/// A block of no bytes. No part of the API.
+#[doc(hidden)]
+pub fn empty_block(layout: Layout) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(layout.dangling_ptr(), 0)
 }
 
@@ -130,7 +146,7 @@ impl Arena {
         if new.size() == 0 {
             // SAFETY: the block is the caller's, who gives it up.
             unsafe { self.deallocate(block, old) };
-            return Ok(nothing(new));
+            return Ok(empty_block(new));
         }
         let [has, wants] = [old, new].map(|layout| layout.size().div_ceil(self.quantum()));
         if wants > has || !block.addr().get().is_multiple_of(new.align()) {

@@ -39,6 +39,8 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;
+#[cfg(feature = "allocator-api2")]
+pub use allocator::empty_block;
 mod error;
 mod sleeper;
 mod state;

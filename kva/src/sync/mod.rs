@@ -65,7 +65,8 @@ mod shared {
 pub use shared::{Arc, GlobalMutex, Weak, unique_id};
 
 use std::ops::ControlFlow;
-use std::task::{Poll, Waker};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// Calls `poll` until it is ready, sleeping in between until the waker it was given is
@@ -75,6 +76,15 @@ pub fn block_on_until<T>(deadline: Option<Instant>, mut poll: impl FnMut(&Waker)
         Poll::Ready(value) => ControlFlow::Break(Some(value)),
         Poll::Pending if passed.is_some() => ControlFlow::Break(None),
         Poll::Pending => ControlFlow::Continue(deadline),
+    })
+}
+
+/// Drives a future on this thread, sleeping while it is pending.
+pub fn block_on_future<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    block_on(|waker, _| match future.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(output) => ControlFlow::Break(output),
+        Poll::Pending => ControlFlow::Continue(None),
     })
 }
 

@@ -69,8 +69,8 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
 
     /// As [`new`](Self::new), in tasks of a runtime: `spawn` begins one and returns what stops it
     /// when dropped, soon. So a creation goes on by itself, whether or not anybody polls, and one
-    /// that panics, or is dropped by its runtime, is [`GetError::Abandoned`](crate::GetError::Abandoned) for one
-    /// waiter.
+    /// that panics, or is dropped by its runtime, is
+    /// [`GetError::Abandoned`](crate::GetError::Abandoned) for one waiter.
     ///
     /// If what `spawn` returns stops nothing, an object that nobody needs any more is made all the
     /// same, and kept for the next as far as high water allows. Until it is made, or fails, it has
@@ -83,16 +83,8 @@ impl<T: Send + 'static, E: Send + 'static> AsyncFactory<T, E> {
     ///
     /// # struct Runtime;
     /// # impl Runtime {
-    /// #     fn spawn(&self, mut work: impl Future<Output = ()> + Send + Unpin + 'static) {
-    /// #         use std::{ops::ControlFlow, pin::Pin, task::{Context, Poll}};
-    /// #         std::thread::spawn(move || {
-    /// #             kva::sync::block_on(|waker, _| {
-    /// #                 match Pin::new(&mut work).poll(&mut Context::from_waker(waker)) {
-    /// #                     Poll::Ready(()) => ControlFlow::Break(()),
-    /// #                     Poll::Pending => ControlFlow::Continue(None),
-    /// #                 }
-    /// #             })
-    /// #         });
+    /// #     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    /// #         std::thread::spawn(move || kva::sync::block_on_future(work));
     /// #     }
     /// # }
     /// # let runtime = Runtime;

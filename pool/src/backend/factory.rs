@@ -86,15 +86,11 @@ impl<P, E> GivesUp<P, E> {
     pub(super) const fn new(committed: Committed<P, E>) -> Self {
         Self(Some(committed))
     }
-
-    pub(super) fn into_committed(mut self) -> Committed<P, E> {
-        self.0.take().expect("taken once")
-    }
 }
 
 impl<P, E> From<GivesUp<P, E>> for Committed<P, E> {
-    fn from(gives_up: GivesUp<P, E>) -> Self {
-        gives_up.into_committed()
+    fn from(mut gives_up: GivesUp<P, E>) -> Self {
+        gives_up.0.take().expect("taken once")
     }
 }
 
@@ -199,6 +195,6 @@ unsafe impl<T: Send + 'static, E: Send + 'static> Backend for Factory<T, E> {
         // A panic is the getter's, who knows.
         let gives_up = GivesUp::new(committed);
         let created = (self.create)();
-        Answer::Now(gives_up.into_committed(), created.map(Place::new))
+        Answer::Now(gives_up.into(), created.map(Place::new))
     }
 }

@@ -134,9 +134,10 @@ unsafe impl<E: Send> Send for Waiter<E> {}
 unsafe impl<E: Send> Sync for Waiter<E> {}
 
 impl<E> Waiter<E> {
-    /// One who wants `want` and came at `asked_at`; [`NEVER`](kva::NEVER): it has not come yet. `rest` has
-    /// room for all but the first item.
-    pub(crate) fn new(want: Want, rest: Rest, asked_at: u64) -> Self {
+    /// One who wants `want` and came at `asked_at`; [`NEVER`](kva::NEVER): it has not come yet.
+    /// `rest` has room for all but the first item. `returns`: it was lent something before that
+    /// was of no use.
+    pub(crate) fn new(want: Want, rest: Rest, asked_at: u64, returns: bool) -> Self {
         debug_assert!(rest.room() + 1 >= want.items as usize);
         Self {
             word: AtomicU32::new(WAITING),
@@ -150,19 +151,12 @@ impl<E> Waiter<E> {
                 rest,
                 asked_at,
                 overtakes_before: 0,
-                returns: false,
+                returns,
                 waker: None,
                 who: None,
             }),
             _pinned: PhantomPinned,
         }
-    }
-
-    /// It was lent something before that was of no use.
-    pub(crate) fn returns(self, returns: bool) -> Self {
-        // SAFETY: nobody else knows of it yet.
-        self.shared.with_mut(|shared| unsafe { (*shared).returns = returns });
-        self
     }
 
     /// Looks for news, without the lock.

@@ -1,17 +1,17 @@
 //! What the tests of this folder share: small arenas and pools, waiting for others to wait, and
 //! the checks of rest (P6).
 
-#![allow(dead_code, unused_macros, reason = "each test uses some of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test uses some of it")]
 
 use std::alloc::Layout;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use kva::sync::Arc;
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use kva::sync::{Arc, block_on_until};
 use kva::{Arena, Region, Reserve, Shape, Span};
 use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPool};
 
@@ -101,18 +101,21 @@ pub(crate) fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
     (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
 }
 
-/// Returns once `waiting` getters wait in the pool.
-pub(crate) fn until_waiting(pool: &impl AnyPool, waiting: usize) {
-    while pool.stats().waiting != waiting {
+/// Returns once it is so.
+pub(crate) fn until(mut it_is_so: impl FnMut() -> bool) {
+    while !it_is_so() {
         thread::yield_now();
     }
 }
 
+/// Returns once `waiting` getters wait in the pool.
+pub(crate) fn until_waiting(pool: &impl AnyPool, waiting: usize) {
+    until(|| pool.stats().waiting == waiting);
+}
+
 /// Returns once `waiting` requests wait in the arena.
 pub(crate) fn until_asked(arena: &Arena, waiting: usize) {
-    while arena.stats().waiting != waiting {
-        thread::yield_now();
-    }
+    until(|| arena.stats().waiting == waiting);
 }
 
 /// P6: nothing is out, and after a drain nothing is held or asked for.
@@ -146,12 +149,7 @@ impl<P: AnyPool> Drop for CloseOnPanic<'_, P> {
     }
 }
 
-/// Drives a future on this thread.
-pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let output = block_on_until(None, |waker| future.as_mut().poll(&mut Context::from_waker(waker)));
-    output.expect("there is no deadline")
-}
+pub(crate) use kva::sync::block_on_future as wait_for;
 
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))

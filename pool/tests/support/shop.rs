@@ -13,7 +13,7 @@ use pool::{
     AsyncFactory, Backend, Builder, Created, Factory, GetError, GrowerError, Growers, ObjectFactory, Pool,
 };
 
-use super::{AnyPool, poll_once};
+use super::{AnyPool, poll_once, until};
 
 /// How a creation is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,12 +316,6 @@ impl Drop for Object {
 /// What they all return.
 pub(crate) fn join_all<'s, T>(threads: impl IntoIterator<Item = ScopedJoinHandle<'s, T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-}
-
-pub(crate) fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        thread::yield_now();
-    }
 }
 
 /// A kind of factory that makes what a shop makes.
