@@ -17,6 +17,8 @@
 //! 2001) where it has a word.
 
 mod arena;
+#[doc(hidden)]
+pub mod bias;
 mod clock;
 pub mod grow;
 #[doc(hidden)]

@@ -33,8 +33,8 @@ pub(crate) enum CarveError {
     TooLarge { items: u32, stride: usize },
 }
 
-/// The most items a page may have: two values of an item's link are taken.
-const MOST_ITEMS: u32 = u32::MAX - 2;
+/// The most items a page may have: three values of an item's link are taken.
+const MOST_ITEMS: u32 = u32::MAX - 3;
 
 /// Where nothing else is asked for, a page has room for at least this many items that
 /// are smaller than what the back-end hands out: then less than an eighth is wasted.

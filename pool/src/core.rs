@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
+use crate::index::Index;
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest};
 use crate::pages::{Pages, PutError};
@@ -25,6 +26,7 @@ use crate::waits::Waits;
 /// A pool, as its handles, getters and pending grows share it.
 pub(crate) struct Core<B: Backend> {
     backend: B,
+    pub(crate) index: Arc<Index>,
     pub(crate) carve: Carve,
     pub(crate) name: Option<Box<str>>,
     pub(crate) timer: Option<Timer>,
@@ -173,6 +175,7 @@ impl<B: Backend> Core<B> {
         limits.check(carve.items)?;
         let pages = Pages::new(carve, limits.hard, destroy.is_some(), B::CREATES);
         let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
+        let index = pages.index().clone();
         let table = GrowTable::new(limits.growing);
         let clock = backend.clock();
         let fixed = Fixed {
@@ -198,6 +201,7 @@ impl<B: Backend> Core<B> {
         let state = Mutex::new(state);
         let core = Arc::new(Self {
             backend,
+            index,
             carve,
             name,
             timer,

@@ -55,6 +55,7 @@ mod getter;
 mod grows;
 mod guard;
 mod handle;
+mod index;
 mod knobs;
 mod ledger;
 mod lend;

@@ -12,7 +12,8 @@
 //! 2. Items `fresh..items` of a page were never handed out since it came, and have no
 //!    link; every other free item is in one of the page's chains: in `objects` if there is an
 //!    object in it, else in `empty`. So a page comes and goes in constant time.
-//! 3. An item's link is [`OUT`] exactly while the item is out.
+//! 3. An item's link is [`OUT`] or [`CACHED`] exactly while the item is out; in a thread's cache
+//!    it is out as far as this file is concerned.
 //!    A page that comes with an object has one item, which is in a chain before it was ever handed
 //!    out. There `fresh` is zero until it is, or until nobody waits.
 //! 4. A page is in `idle` when all its items are free, in `partial` when some are, in
@@ -23,11 +24,11 @@
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use hashbrown::HashTable;
 use kva::list::{Link, List};
-use kva::sync::CHECKED;
+use kva::sync::Arc;
 
 use crate::carve::Carve;
+use crate::index::{At, CACHED, END, Index, OUT};
 use crate::loan::{Loan, Slot};
 
 /// Why a pointer was not taken back. Nothing was changed.
@@ -66,10 +67,6 @@ pub enum PutError {
     DoublePut(usize),
 }
 
-/// Links of items: where a chain ends, and who is in none.
-const OUT: u32 = u32::MAX;
-const END: u32 = u32::MAX - 1;
-
 #[derive(Debug)]
 struct Page<P> {
     /// `None` while the entry is vacant.
@@ -91,15 +88,12 @@ pub(crate) struct Pages<P> {
     /// Whether a page comes with an object in its one item.
     filled: bool,
     pages: Vec<Page<P>>,
-    /// `items[page * carve.items + index]` is the next item of the chain, or [`OUT`].
-    items: Vec<u32>,
-    /// Who has each item that is out, where things are checked; else empty.
-    callers: Vec<Option<&'static Location<'static>>>,
+    /// Where each page starts, and each item's next one in its chain, or its mark.
+    index: Arc<Index>,
     links: Vec<Link>,
     partial: List,
     idle: List,
     vacant: Vec<u32>,
-    by_base: HashTable<u32>,
     free_items: usize,
     held: usize,
     apart: usize,
@@ -112,13 +106,6 @@ pub(crate) struct Pages<P> {
 // method reads or writes through them.
 unsafe impl<P: Send> Send for Pages<P> {}
 
-fn hash(base: usize) -> u64 {
-    // Fibonacci hashing: page bases differ in their upper bits only, and the table uses
-    // the top seven and the lowest bits of a hash.
-    let mixed = (base as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^ (mixed >> 32)
-}
-
 impl<P> Pages<P> {
     /// No pages, and room for `capacity`. `None`: there is no memory for the tables.
     pub(crate) fn new(carve: Carve, capacity: u32, keeps: bool, filled: bool) -> Option<Self> {
@@ -128,13 +115,11 @@ impl<P> Pages<P> {
             keeps,
             filled,
             pages: Vec::new(),
-            items: Vec::new(),
-            callers: Vec::new(),
+            index: Arc::new(Index::new(carve)),
             links: Vec::new(),
             partial: List::new(),
             idle: List::new(),
             vacant: Vec::new(),
-            by_base: HashTable::new(),
             free_items: 0,
             held: 0,
             apart: 0,
@@ -148,23 +133,16 @@ impl<P> Pages<P> {
     #[must_use]
     pub(crate) fn reserve(&mut self, capacity: u32) -> bool {
         let capacity = capacity as usize;
-        let Some(items) = capacity.checked_mul(self.carve.items as usize) else {
-            return false;
-        };
         let more = capacity.saturating_sub(self.pages.len());
-        // Twice as many as are ever in it, so that the table tidies up in place.
-        let buckets = capacity.saturating_mul(2);
         self.pages.try_reserve_exact(more).is_ok()
             && self.links.try_reserve_exact(more).is_ok()
             && self.vacant.try_reserve_exact(capacity.saturating_sub(self.vacant.len())).is_ok()
-            && self.items.try_reserve_exact(items.saturating_sub(self.items.len())).is_ok()
-            && (!CHECKED || self.callers.try_reserve_exact(items.saturating_sub(self.callers.len())).is_ok())
-            && self
-                .by_base
-                .try_reserve(buckets.saturating_sub(self.by_base.len()), |&page| {
-                    hash(self.pages[page as usize].base.addr().get())
-                })
-                .is_ok()
+            && self.index.reserve(capacity as u32)
+    }
+
+    /// What is known of pages and items without the lock.
+    pub(crate) const fn index(&self) -> &Arc<Index> {
+        &self.index
     }
 
     /// How many items are free.
@@ -193,23 +171,17 @@ impl<P> Pages<P> {
         } else {
             self.pages.push(page);
             self.links.push([0; 2]);
-            self.items.resize(self.pages.len() * items as usize, END);
-            if CHECKED {
-                self.callers.resize(self.items.len(), None);
-            }
             self.pages.len() as u32 - 1
         };
         if self.filled {
-            self.items[at as usize] = END;
+            self.index.link(Slot { page: at, index: 0 }).set(END);
             self.constructed += 1;
             self.fresh += 1;
         }
         self.file(at, true);
         self.free_items += items as usize;
         self.held += 1;
-        self.by_base.insert_unique(hash(base.addr().get()), at, |&page| {
-            hash(self.pages[page as usize].base.addr().get())
-        });
+        self.index.insert(at, base);
     }
 
     /// Puts a page into `idle` or `partial`.
@@ -245,8 +217,10 @@ impl<P> Pages<P> {
             (object, _) => object,
         };
         let fresh = index == page.fresh;
-        let number = at as usize * items as usize + index as usize;
-        let link = std::mem::replace(&mut self.items[number], OUT);
+        let slot = Slot { page: at, index };
+        let mark = self.index.link(slot);
+        let link = mark.get();
+        mark.set(OUT);
         page.fresh += u32::from(fresh);
         self.fresh -= usize::from(fresh && self.filled);
         if constructed {
@@ -255,9 +229,7 @@ impl<P> Pages<P> {
         } else if !fresh {
             page.empty = link;
         }
-        if CHECKED {
-            self.callers[number] = Some(caller);
-        }
+        self.index.note_caller(slot, Some(caller));
         page.free -= 1;
         self.free_items -= 1;
         let now_full = page.free == 0;
@@ -269,28 +241,16 @@ impl<P> Pages<P> {
                 self.file(at, false);
             }
         }
-        Some(Loan { slot: Slot { page: at, index }, ptr, constructed, fresh })
+        Some(Loan { slot, ptr, constructed, fresh })
     }
 
     /// Finds the item that starts at `ptr`.
     pub(crate) fn locate(&self, ptr: NonNull<u8>) -> Result<Slot, PutError> {
-        let address = ptr.addr().get();
-        let find = |base: usize| {
-            self.by_base.find(hash(base), |&page| self.pages[page as usize].base.addr().get() == base)
-        };
-        let base = self.carve.page_of(address);
-        let Some(&page) = find(base) else {
-            return Err(self.inside_a_page(address));
-        };
-        let offset = address - base;
-        let index = offset / self.carve.stride;
-        let last = self.carve.items as usize - 1;
-        if !offset.is_multiple_of(self.carve.stride) || index > last {
-            let offset = offset - index.min(last) * self.carve.stride;
-            return Err(PutError::NotAnItem { pointer: address, offset });
+        match self.index.at(ptr) {
+            At::Item(slot) => Ok(slot),
+            At::Inside(offset) => Err(PutError::NotAnItem { pointer: ptr.addr().get(), offset }),
+            At::Nothing => Err(self.inside_a_page(ptr.addr().get())),
         }
-        let index = index as u32;
-        Ok(Slot { page, index })
     }
 
     /// Says what is wrong with an address that is no page's. Searches, since a page of
@@ -308,16 +268,27 @@ impl<P> Pages<P> {
 
     /// Takes an item back, with an object in it or without.
     pub(crate) fn put(&mut self, slot: Slot, constructed: bool) -> Result<(), PutError> {
-        let items = self.carve.items;
-        let page = &mut self.pages[slot.page as usize];
-        let link = &mut self.items[slot.page as usize * items as usize + slot.index as usize];
-        if slot.index >= page.fresh || *link != OUT {
+        let page = &self.pages[slot.page as usize];
+        if slot.index >= page.fresh || self.index.link(slot).get() != OUT {
             let address = page.base.addr().get() + slot.index as usize * self.carve.stride;
             return Err(PutError::DoublePut(address));
         }
+        self.take_back(slot, constructed);
+        Ok(())
+    }
+
+    /// Takes an item back that was in a cache.
+    pub(crate) fn put_cached(&mut self, slot: Slot) {
+        debug_assert!(matches!(self.index.link(slot).get(), OUT | CACHED));
+        self.take_back(slot, self.keeps);
+    }
+
+    fn take_back(&mut self, slot: Slot, constructed: bool) {
+        let items = self.carve.items;
+        let page = &mut self.pages[slot.page as usize];
         let chain = if constructed { &mut page.objects } else { &mut page.empty };
         let first_object = constructed && *chain == END;
-        *link = std::mem::replace(chain, slot.index);
+        self.index.link(slot).set(std::mem::replace(chain, slot.index));
         let was_full = page.free == 0;
         page.free += 1;
         let now_idle = page.free == items;
@@ -329,7 +300,6 @@ impl<P> Pages<P> {
             }
             self.file(slot.page, now_idle);
         }
-        Ok(())
     }
 
     /// Objects that came with their pages, and that nobody took as they came, may have changed by
@@ -383,8 +353,9 @@ impl<P> Pages<P> {
         if index == END {
             return None;
         }
-        let link = &mut self.items[at * self.carve.items as usize + index as usize];
-        page.objects = std::mem::replace(link, page.empty);
+        let link = self.index.link(Slot { page: at as u32, index });
+        page.objects = link.get();
+        link.set(page.empty);
         page.empty = index;
         self.constructed -= 1;
         Some(self.carve.item_at(page.base, index))
@@ -407,26 +378,11 @@ impl<P> Pages<P> {
         let entry = &mut self.pages[at as usize];
         debug_assert_eq!((entry.free, entry.objects), (self.carve.items, END));
         let payload = entry.payload.take().expect("a page set apart is held");
-        let base = entry.base.addr().get();
-        let found = self.by_base.find_entry(hash(base), |&page| page == at);
-        found.expect("a page that is held is in the table").remove();
+        self.index.remove(at);
         self.vacant.push(at);
         self.apart -= 1;
         self.held -= 1;
         payload
-    }
-
-    /// Nobody is to be asked for this item any more.
-    pub(crate) fn forget_caller(&mut self, slot: Slot) {
-        if CHECKED {
-            self.callers[slot.page as usize * self.carve.items as usize + slot.index as usize] = None;
-        }
-    }
-
-    /// Tells `f` who has the items that are out, where that is known: in builds that check.
-    pub(crate) fn each_out(&self, mut f: impl FnMut(&'static Location<'static>)) {
-        let out = self.callers.iter().zip(&self.items).filter(|(_, link)| **link == OUT);
-        out.filter_map(|(caller, _)| *caller).for_each(&mut f);
     }
 
     /// The invariants that are cheap enough to check always.

@@ -276,7 +276,7 @@ pub(crate) fn describe<B: Backend>(core: &Core<B>) -> String {
 /// A line for each place in the source that got items which are out, where that is known.
 pub(crate) fn outstanding<B: Backend>(core: &Core<B>) -> String {
     let mut places = BTreeMap::new();
-    core.lock().pages.each_out(|caller| *places.entry(caller).or_insert(0_usize) += 1);
+    core.index.each_out(|caller| *places.entry(caller).or_insert(0_usize) += 1);
     let mut text = String::new();
     for (caller, items) in places {
         let _ = write!(text, "\n  {items} out, got at {caller}");

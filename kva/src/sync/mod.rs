@@ -64,6 +64,8 @@ mod shared {
 }
 pub use shared::{Arc, GlobalMutex, Weak, unique_id};
 
+pub mod unseen;
+
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -11,7 +11,7 @@ pub use loom::cell::UnsafeCell;
 
 /// Atomics.
 pub mod atomic {
-    pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
 /// Threads.
@@ -54,6 +54,16 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(self.0.lock().expect("a panic under a lock of ours"))
     }
+
+    /// Locks. That it might find the lock taken decides nothing but how large magazines are, so
+    /// that is not explored.
+    ///
+    /// # Panics
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        Some(self.lock())
+    }
 }
 
 impl<T: Default> Default for Mutex<T> {
@@ -74,6 +84,28 @@ impl<T> DerefMut for MutexGuard<'_, T> {
         &mut self.0
     }
 }
+
+/// Nothing: there is no [`heavy_barrier`] to go with it.
+pub const fn light_barrier() {}
+
+/// No: loom models full fences, and both sides use those.
+pub const fn has_heavy_barrier() -> bool {
+    false
+}
+
+/// Is not there.
+///
+/// # Panics
+/// Always.
+pub fn heavy_barrier() {
+    unreachable!("it is not there");
+}
+
+/// A value of each modelled thread's own.
+pub use loom::thread_local;
+
+/// Two, so that one exchange more or less is one put more or less.
+pub const ROUNDS: usize = 2;
 
 /// Makes loom report whatever holds one of these and is not dropped.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ pub use parking_lot::MutexGuard;
 /// Atomics: `std`'s, wrapped so that a lint can tell them from those that loom does
 /// not see.
 pub mod atomic {
-    pub use std::sync::atomic::Ordering;
+    pub use std::sync::atomic::{Ordering, fence};
 
     macro_rules! atomic {
         ($name:ident, $value:ty) => {
@@ -90,7 +90,77 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock()
     }
+
+    /// Locks, if nobody else has it locked.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
 }
+
+/// Keeps the compiler from moving anything across it, and the processor from nothing: one half
+/// of a pair whose other half is a [`heavy_barrier`].
+#[inline]
+pub fn light_barrier() {
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+#[cfg(target_os = "linux")]
+mod membarrier {
+    use rustix::thread::{MembarrierCommand, membarrier, membarrier_query};
+
+    fn register() -> bool {
+        membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok()
+    }
+
+    pub(super) fn is_there() -> bool {
+        static IS_THERE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+        *IS_THERE.get_or_init(|| {
+            membarrier_query().contains_command(MembarrierCommand::PrivateExpedited) && register()
+        })
+    }
+
+    pub(super) fn run() {
+        let run = || membarrier(MembarrierCommand::PrivateExpedited).is_ok();
+        if run() || (register() && run()) {
+            return;
+        }
+        // Others go by light barriers since it was there. Nothing that goes on from here is sound.
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"kva: membarrier(2) worked when this process began, and is refused now\n",
+        );
+        std::process::abort();
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod membarrier {
+    pub(super) const fn is_there() -> bool {
+        false
+    }
+
+    pub(super) fn run() {
+        unreachable!("it is not there");
+    }
+}
+
+/// Whether there is a [`heavy_barrier`]. Says the same each time.
+pub fn has_heavy_barrier() -> bool {
+    membarrier::is_there()
+}
+
+/// Each thread of the process passes a full barrier before this returns: membarrier(2), private
+/// and expedited.
+pub fn heavy_barrier() {
+    membarrier::run();
+}
+
+/// A value of each thread's own, dropped when the thread ends: `thread_local!`.
+pub use std::thread_local;
+
+/// How many rounds a magazine has room for: so many that an exchange with the depot, under a
+/// lock, costs little beside them, and so few that those of a thread stay in its first cache.
+pub const ROUNDS: usize = 64;
 
 /// Threads.
 pub mod thread {

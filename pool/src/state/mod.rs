@@ -95,7 +95,8 @@ impl<B: Backend> State<B> {
     /// An item stays out on purpose.
     pub(crate) fn leak(&mut self, slot: Slot) {
         self.counts.leaked += 1;
-        self.pages.forget_caller(slot);
+        // Nobody is to be asked for it any more.
+        self.pages.index().note_caller(slot, None);
     }
 
     /// How many items are out that were not leaked on purpose.
