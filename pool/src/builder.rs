@@ -129,6 +129,7 @@ impl<Of> Builder<Of> {
             growing: Builder::DEFAULT_MAX_GROWING,
             bypass: Builder::DEFAULT_BYPASS,
             reserve: 0,
+            rounds: None,
         };
         Self { of, setup: Setup { name: None, items_per_page: None, limits, timer: None } }
     }
@@ -164,6 +165,23 @@ impl<Of> Builder<Of> {
     /// How many grows may be pending at once. Getters beyond that wait for those.
     pub fn max_growing(mut self, grows: u32) -> Self {
         self.setup.limits.growing = grows;
+        self
+    }
+
+    /// How many items a magazine has room for: of those a thread keeps two at hand, for which its
+    /// gets and puts take no lock, and two more are kept in the depot for it. At most 64; 0: threads
+    /// keep nothing, and each get and put takes the lock.
+    ///
+    /// Default: 8, doubled while threads contend for the lock, and fewer where that would be more
+    /// than an eighth of the pool's items divided by the threads that keep any: so none in small
+    /// pools, which are faster with the lock. A number that is set here is kept to, however small
+    /// the pool.
+    ///
+    /// What is kept counts as out against [high water](Self::high_water), and nothing is kept in
+    /// pools of a factory and in those with a [critical reserve](Self::critical_reserve). It
+    /// strands nothing: who is about to wait, or to fail, has it all back first.
+    pub fn magazine_rounds(mut self, rounds: usize) -> Self {
+        self.setup.limits.rounds = Some(rounds);
         self
     }
 

@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::ptr::NonNull;
 
-use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
+use crossbeam_utils::CachePadded;
+use kva::bias::Bias;
+use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak, unique_id};
 use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
 
 use crate::backend::Backend;
+use crate::cache::Depot;
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
@@ -25,13 +28,18 @@ use crate::waits::Waits;
 
 /// A pool, as its handles, getters and pending grows share it.
 pub(crate) struct Core<B: Backend> {
+    pub(crate) this: Weak<Self>,
+    /// Which pool of this process it is.
+    pub(crate) id: u32,
+    /// Whether threads may get from their caches and put there without the lock.
+    pub(crate) bias: CachePadded<Bias>,
     backend: B,
     pub(crate) index: Arc<Index>,
     pub(crate) carve: Carve,
     pub(crate) name: Option<Box<str>>,
     pub(crate) timer: Option<Timer>,
     /// Destroys the object in an item, where objects are kept in them.
-    destroy: Option<Destroy>,
+    pub(crate) destroy: Option<Destroy>,
     table: Arc<GrowTable>,
     pub(crate) clock: Arc<Clock>,
     state: Mutex<State<B>>,
@@ -119,6 +127,15 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
     }
 }
 
+/// Sweeps when dropped, so also if caller code panics before that: a destructor.
+struct SweepsAfter<'a, B: Backend>(&'a Core<B>);
+
+impl<B: Backend> Drop for SweepsAfter<'_, B> {
+    fn drop(&mut self) {
+        self.0.sweep();
+    }
+}
+
 /// The limits a pool starts with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -130,6 +147,8 @@ pub(crate) struct Limits {
     pub(crate) bypass: u32,
     /// Items for critical getters only.
     pub(crate) reserve: u32,
+    /// Rounds of a magazine, if not left to us.
+    pub(crate) rounds: Option<usize>,
 }
 
 /// The most grows that may be pending at once: their table is made at once.
@@ -184,6 +203,12 @@ impl<B: Backend> Core<B> {
             table: table.clone(),
             clock: clock.clone(),
         };
+        let bias = Bias::new();
+        let items = limits.hard as usize * carve.items as usize;
+        let depot = Depot::new(!B::CREATES, limits.rounds, if limits.reserve > 0 { 0 } else { items });
+        if depot.is_scarce() {
+            bias.revoke();
+        }
         let state = State {
             ledger: Ledger::new(limits.hard, limits.low, limits.high.unwrap_or(u32::MAX)),
             pages,
@@ -196,10 +221,14 @@ impl<B: Backend> Core<B> {
             lowered: false,
             gives_way: false,
             closed: false,
+            depot,
             fixed,
         };
         let state = Mutex::new(state);
-        let core = Arc::new(Self {
+        let core = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            id: unique_id(),
+            bias: CachePadded::new(bias),
             backend,
             index,
             carve,
@@ -225,6 +254,10 @@ impl<B: Backend> Core<B> {
         self.state.lock()
     }
 
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State<B>>> {
+        self.state.try_lock()
+    }
+
     /// Decides under the lock, restores the law of rest, unlocks and acts.
     pub(crate) fn change<'a, R>(&'a self, decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R) -> R {
         let mut todo = Todo::new(self);
@@ -236,15 +269,14 @@ impl<B: Backend> Core<B> {
         result
     }
 
-    /// Takes what is wanted, if it is one item, it is there and nobody waits: no law of rest can
-    /// break by that. What most gets are.
+    /// Takes what is wanted, if it is one item, it is there and nobody waits. What most gets are.
     #[inline]
-    pub(crate) fn take_at_rest(&self, want: Want) -> Option<Loans> {
-        let mut state = self.state.lock();
-        if want.items > 1 || !state.is_at_rest() {
+    pub(crate) fn take_now(&self, want: Want) -> Option<Loan> {
+        if want.items > 1 {
+            self.put_cache_back();
             return None;
         }
-        state.take(kva::NEVER, want, &mut None)
+        self.take_cached(want.caller).or_else(|| self.take_at_rest(want))
     }
 
     /// Goes on deciding where a batch was full.
@@ -301,6 +333,11 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
+        if let Some(loan) = self.loan_at(ptr)
+            && (self.put_cached(loan) || self.put_at_rest(loan))
+        {
+            return Ok(());
+        }
         self.change(|state, todo| {
             let slot = state.pages.locate(ptr)?;
             state.put(slot, false, todo)
@@ -308,7 +345,14 @@ impl<B: Backend> Core<B> {
     }
 
     /// Puts back what is known to be out.
+    #[inline]
     pub(crate) fn put_loan(&self, loan: Loan) {
+        if !self.put_cached(loan) && !self.put_at_rest(loan) {
+            self.put_anyway(loan);
+        }
+    }
+
+    fn put_anyway(&self, loan: Loan) {
         let put = self.change(|state, todo| state.put(loan.slot, loan.constructed, todo));
         debug_assert_eq!(put, Ok(()), "a loan is put once");
     }
@@ -334,6 +378,8 @@ impl<B: Backend> Core<B> {
     pub(crate) fn try_get(&self, want: Want, rest: Rest) -> Result<Loans, TryGetError<B::Error>> {
         enum Look<'a, B: Backend> {
             Got(Kept<'a, B>),
+            /// What it wants may be in caches.
+            Sweeps,
             /// A slot is reserved: the page is ours to bring.
             Gathers,
         }
@@ -357,6 +403,7 @@ impl<B: Backend> Core<B> {
                     return Ok(Look::Got(Kept::new(self, loans)));
                 }
                 // Who waits has asked the back-end before; a page it has now is theirs.
+                let elsewhere = !state.depot.is_scarce();
                 if state.queue.is_empty() {
                     if B::CREATES && state.ledger.has_room() {
                         state.counts.failures.scarce += 1;
@@ -366,21 +413,27 @@ impl<B: Backend> Core<B> {
                         return Ok(Look::Gathers);
                     }
                 }
+                if elsewhere {
+                    return Ok(Look::Sweeps);
+                }
                 state.counts.failures.exhausted += 1;
                 Err(TryGetError::Exhausted)
             });
             match look? {
                 Look::Got(kept) => return Ok(kept.into_loans()),
-                Look::Gathers => {
-                    let brought = self.bring_page().and_then(|page| page.ok_or(TryGetError::Scarce));
-                    arrived = Some(brought.inspect_err(|error| {
-                        let failures = &mut self.lock().counts.failures;
-                        match error {
-                            TryGetError::Scarce => failures.scarce += 1,
-                            _ => failures.backend += 1,
-                        }
-                    })?);
-                }
+                Look::Sweeps => self.sweep(),
+                Look::Gathers => match self.bring_page() {
+                    Ok(Some(arrival)) => arrived = Some(arrival),
+                    Ok(None) if !self.bias.is_revoked() => self.sweep(),
+                    Ok(None) => {
+                        self.lock().counts.failures.scarce += 1;
+                        return Err(TryGetError::Scarce);
+                    }
+                    Err(error) => {
+                        self.lock().counts.failures.backend += 1;
+                        return Err(error);
+                    }
+                },
             }
         }
     }
@@ -457,11 +510,26 @@ impl<B: Backend> Core<B> {
         }
     }
 
+    /// Gives up what is idle above low water, in caches too; how many pages.
+    pub(crate) fn drain(&self) -> usize {
+        self.sweep();
+        self.give_up_idle(|state| state.ledger.low())
+    }
+
+    /// Changes what caches have to keep to: what is in them counts as out, so it comes back first.
+    fn change_limits(
+        &self,
+        change: impl FnOnce(&mut State<B>) -> Result<(), ConfigError>,
+    ) -> Result<(), ConfigError> {
+        let _sweeps = SweepsAfter(self);
+        self.change(|state, _| change(state))
+    }
+
     pub(crate) fn set_hard_limit(&self, limit: u32) -> Result<(), ConfigError> {
         if limit == 0 {
             return Err(ConfigError::ZeroLimit);
         }
-        self.change(|state, _| {
+        self.change_limits(|state| {
             if !state.pages.reserve(limit) {
                 return Err(ConfigError::Tables { pages: limit, items: self.carve.items });
             }
@@ -472,7 +540,7 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn set_water(&self, low: u32, high: u32) -> Result<(), ConfigError> {
-        self.change(|state, _| {
+        self.change_limits(|state| {
             let limit = state.ledger.limit();
             if low > high || low > limit {
                 return Err(ConfigError::Water { low, high, limit });
@@ -483,7 +551,7 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn set_critical_reserve(&self, items: u32) -> Result<(), ConfigError> {
-        self.change(|state, _| {
+        self.change_limits(|state| {
             check_reserve(items, state.ledger.limit(), self.carve.items)?;
             state.reserve = items;
             state.lowered = true;
@@ -492,7 +560,10 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn close(&self) {
-        let first = self.change(|state, _| !std::mem::replace(&mut state.closed, true));
+        let first = {
+            let _sweeps = SweepsAfter(self);
+            self.change(|state, _| !std::mem::replace(&mut state.closed, true))
+        };
         if first {
             event!(self, "closed");
         }
@@ -534,6 +605,7 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
 /// Gives back what is idle above low water when somebody else waits for the back-end.
 impl<B: Backend> Reclaim for Core<B> {
     fn reclaim(&self, _: Shape) {
+        self.sweep();
         self.give_up_idle(|state| {
             state.gives_way = true;
             state.ledger.low()

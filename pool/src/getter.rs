@@ -13,7 +13,7 @@ use kva::{Answer, GrowId, NEVER, Refusal, Work};
 use crate::backend::Backend;
 use crate::core::{Core, Kept, Unsaid};
 use crate::error::GetError;
-use crate::loan::Rest;
+use crate::loan::{Loans, Rest};
 use crate::panics::FirstPanic;
 use crate::state::Step;
 use crate::timer::Alarm;
@@ -165,7 +165,10 @@ impl<'a, B: Backend> Getter<'a, B> {
         rest: Rest,
         patience: Patience,
     ) -> Outcome<B::Error> {
-        core.take_at_rest(want).map_or_else(|| Self::new(core, want, rest, patience).run(), Ok)
+        match core.take_now(want) {
+            Some(loan) => Ok(Loans::one(loan)),
+            None => Self::new(core, want, rest, patience).run(),
+        }
     }
 
     /// As [`get`](Self::get), by a task.
@@ -175,8 +178,8 @@ impl<'a, B: Backend> Getter<'a, B> {
         rest: Rest,
         patience: Patience,
     ) -> Outcome<B::Error> {
-        match core.take_at_rest(want) {
-            Some(loans) => Ok(loans),
+        match core.take_now(want) {
+            Some(loan) => Ok(Loans::one(loan)),
             None => Self::new(core, want, rest, patience).await,
         }
     }
@@ -257,6 +260,10 @@ impl<'a, B: Backend> Getter<'a, B> {
                         Answer::Later | Answer::Withdrawn => {}
                     }
                 }
+                Step::Sweep => {
+                    core.sweep();
+                    continue;
+                }
                 Step::Sleep if progress.page_by.is_none() => progress.begin_to_wait(),
                 Step::Sleep => {}
             }
@@ -266,6 +273,11 @@ impl<'a, B: Backend> Getter<'a, B> {
                     Some(left) => left.clone_from(waker),
                     None => progress.left = Some(waker.clone()),
                 }
+            }
+            // Nothing is in caches while somebody sleeps (P2). It is in line, so nothing comes in any
+            // more once they are swept.
+            if !core.bias.is_revoked() {
+                core.sweep();
             }
             // It may have been served or kicked while this thread was elsewhere.
             match progress.news(node, waker) {

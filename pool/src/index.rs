@@ -232,6 +232,16 @@ impl Index {
         }
     }
 
+    /// Who has an item that is out, where things are checked.
+    #[inline]
+    pub(crate) fn caller(&self, slot: Slot) -> Option<&'static Location<'static>> {
+        if !CHECKED {
+            return None;
+        }
+        let (segment, at) = self.segment(slot.page);
+        segment.callers[at * self.carve.items as usize + slot.index as usize].get()
+    }
+
     /// Tells `f` who has the items that are out, where that is known: in builds that check.
     pub(crate) fn each_out(&self, mut f: impl FnMut(&'static Location<'static>)) {
         for segment in self.segments() {

@@ -2,6 +2,8 @@
 //! came with its page is not good any more, its page goes and its getter begins again, as old as
 //! it was, and nobody overtakes it any more (P4).
 
+use std::panic::Location;
+
 use kva::sync::Arc;
 
 use crate::backend::Backend;
@@ -15,6 +17,25 @@ use crate::waiter::Want;
 pub(crate) type Good = (Loan, Vec<Loan>);
 
 impl<T, B: Backend> Shelf<T, B> {
+    /// Gets one, sleeping.
+    #[inline]
+    pub(crate) fn lend_one(
+        self: &Arc<Self>,
+        want: Want,
+        patience: Patience,
+    ) -> Result<Loan, GetError<B::Error>> {
+        match self.lend_cached(want.caller) {
+            Some(loan) => Ok(loan),
+            None => self.lend(want, Rest::default(), patience).map(|(first, _)| first),
+        }
+    }
+
+    /// One that the calling thread has at hand, and of which nobody asks whether it is good.
+    #[inline]
+    pub(crate) fn lend_cached(&self, caller: &'static Location<'static>) -> Option<Loan> {
+        if self.validates() { None } else { self.core.take_cached(caller) }
+    }
+
     /// Gets what is wanted, sleeping. `rest` has room for all but the first.
     pub(crate) fn lend(
         self: &Arc<Self>,

@@ -48,6 +48,8 @@ mod backend;
 #[cfg(feature = "bytes")]
 mod buffer;
 mod builder;
+mod cache;
+mod cached;
 mod carve;
 mod core;
 mod error;

@@ -46,6 +46,11 @@ pub(crate) struct Loans {
 }
 
 impl Loans {
+    /// One item.
+    pub(crate) fn one(first: Loan) -> Self {
+        Self { first, rest: Rest::default() }
+    }
+
     /// One by one.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Loan> {
         std::iter::once(self.first).chain(self.rest.into_list())

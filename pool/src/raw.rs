@@ -85,6 +85,7 @@ impl<B: Backend> RawPool<B> {
     /// # Panics
     /// If the back-end does; the pool is as if the get had not been.
     #[track_caller]
+    #[inline]
     pub fn get(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
         self.request().get()
     }
@@ -142,6 +143,7 @@ impl<B: Backend> RawPool<B> {
     ///
     /// # Safety
     /// Nobody uses the item's memory after this.
+    #[inline]
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
         self.handle.core.put(item)
     }

@@ -179,8 +179,12 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     /// # Panics
     /// If the back-end does; the pool is as if the get had not been.
     #[track_caller]
+    #[inline]
     pub fn get(self) -> Result<NonNull<u8>, GetError<B::Error>> {
         let want = self.want(1, Location::caller());
+        if let Some(loan) = self.core().take_cached(want.caller) {
+            return Ok(loan.ptr);
+        }
         Ok(Getter::get(self.core(), want, Rest::default(), self.patience)?.first.ptr)
     }
 
@@ -191,6 +195,9 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     #[track_caller]
     pub fn try_get(self) -> Result<NonNull<u8>, TryGetError<B::Error>> {
         let want = self.want(1, Location::caller());
+        if let Some(loan) = self.core().take_now(want) {
+            return Ok(loan.ptr);
+        }
         Ok(self.core().try_get(want, Rest::default())?.first.ptr)
     }
 
@@ -240,12 +247,15 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         self.pool.shelf()
     }
 
+    #[inline]
     fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
-        let (first, _) = self.shelf().lend(self.want(1, caller), Rest::default(), self.patience)?;
-        Ok(first)
+        self.shelf().lend_one(self.want(1, caller), self.patience)
     }
 
     fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
+        if let Some(loan) = self.shelf().lend_cached(caller) {
+            return Ok(loan);
+        }
         let (first, _) = self.shelf().try_lend(self.want(1, caller), Rest::default())?;
         Ok(first)
     }
@@ -259,6 +269,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     /// # Panics
     /// If the constructor or the back-end does; the pool is as if the get had not been.
     #[track_caller]
+    #[inline]
     pub fn get(self) -> Result<Item<'p, T, B>, GetError<B::Error>> {
         Ok(Item::new(self.shelf(), self.lend(Location::caller())?))
     }

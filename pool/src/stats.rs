@@ -129,8 +129,12 @@ pub struct PoolStats {
     pub items_per_page: u32,
     /// Free items.
     pub idle: usize,
-    /// Those of them in threads' caches. There are no caches yet: none.
+    /// Those of them in threads' caches and in the depot. Threads get and put there without the lock,
+    /// so that each may be one get or put ahead of this.
     pub cached: usize,
+    /// How often all that was cached was taken back, since somebody was about to wait or to fail, or
+    /// idle pages were to be given up.
+    pub sweeps: u64,
     /// Items out, those in reservations and those leaked included.
     pub out: usize,
     /// Objects in existence: those that are out, and those kept constructed. In a
@@ -167,7 +171,7 @@ pub struct PoolStats {
     /// Those of them that did not reach their getter: it came back with another page, or
     /// with none.
     pub stolen: u64,
-    /// The most items ever out at once.
+    /// The most items ever out or cached at once.
     pub most_out: usize,
     /// The most pages ever held at once.
     pub most_pages: u32,
@@ -184,6 +188,10 @@ pub struct PoolStats {
 impl PoolStats {
     pub(crate) fn of<B: Backend>(core: &Core<B>, state: &State<B>) -> Self {
         let State { ledger, pages, counts, .. } = state;
+        let (gets, puts, cached) = state.depot.counts();
+        // While threads are at it, more may seem to be cached than is there.
+        let cached = cached.min(pages.out_items());
+        let out = pages.out_items() - cached;
         Self {
             // The caller's lock is held: the name is filled in after it.
             name: None,
@@ -195,14 +203,15 @@ impl PoolStats {
             high_water: ledger.high().min(ledger.limit()),
             critical_reserve: state.reserve() as u32,
             items_per_page: core.carve.items,
-            idle: pages.free_items(),
-            cached: 0,
-            out: pages.out_items(),
-            live: pages.out_items() + pages.constructed(),
+            idle: pages.free_items() + cached,
+            cached,
+            out,
+            live: if core.keeps_objects() { pages.out_items() + pages.constructed() } else { out },
+            sweeps: state.depot.sweeps(),
             waiting: state.waiting(),
             asleep_in_backend: state.grows.asleep(),
-            gets: counts.gets,
-            puts: counts.puts,
+            gets: counts.gets + gets,
+            puts: counts.puts + puts,
             leaked: counts.leaked,
             invalid: counts.invalid,
             grows: counts.grows,

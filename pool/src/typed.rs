@@ -136,6 +136,7 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     /// # Panics
     /// If the constructor or the back-end does; the pool is as if the get had not been.
     #[track_caller]
+    #[inline]
     pub fn get(&self) -> Result<Item<'_, T, B>, GetError<B::Error>> {
         self.request().get()
     }

@@ -923,7 +923,7 @@ fn pools_that_cannot_be_say_why() {
     let most = build(blocks(1).max_growing(u32::MAX));
     assert!(matches!(most, Some(ConfigError::TooManyGrowing { growing: u32::MAX, .. })));
     // The most that a page may have, and the most pages.
-    let many = u32::MAX - 2;
+    let many = u32::MAX - 3;
     let tables = build(items(1).items_per_page(many));
     assert_eq!(tables, Some(ConfigError::Tables { pages: u32::MAX, items: many }));
     assert_eq!(Arc::strong_count(arena.clock()), 1, "nothing of them is left");

@@ -14,6 +14,7 @@ use kva::sync::{Arc, thread};
 use kva::{Clock, Grow, GrowId, GrowTable, Refusal, Work};
 
 use crate::backend::Backend;
+use crate::cache::Depot;
 use crate::core::{Core, Kept};
 use crate::error::{Awaited, GetError};
 use crate::grows::{Asleep, Grows};
@@ -25,6 +26,7 @@ use crate::todo::{Heir, Todo, Unused};
 use crate::waiter::{Class, Leaves, News, Queue, Waiter, Want};
 use crate::waits::Waits;
 
+mod caching;
 mod giving;
 mod settle;
 mod supply;
@@ -48,6 +50,7 @@ pub(crate) struct State<B: Backend> {
     /// whether what gathers here is due to them.
     pub(crate) gives_way: bool,
     pub(crate) closed: bool,
+    pub(crate) depot: Depot,
     /// What does not change, here so that deciding needs nothing but the state.
     pub(crate) fixed: Fixed,
 }
@@ -71,6 +74,8 @@ pub(crate) enum Step<'a, B: Backend> {
     TakeOn(GrowId, Work),
     /// Sleep on its node.
     Sleep,
+    /// Take back what is in caches, then come back: after this it could not.
+    Sweep,
 }
 
 /// A page that a back-end delivered, and where it starts.
@@ -217,6 +222,10 @@ impl<B: Backend> State<B> {
         core: &'a Arc<Core<B>>,
         todo: &mut Todo<'_, B>,
     ) -> Step<'a, B> {
+        self.depot.note_wait();
+        if B::SLEEPS && !self.depot.is_scarce() {
+            return Step::Sweep;
+        }
         let clock = &self.fixed.clock;
         self.queue.has_to_wait(node, || clock.now());
         let linked = self.queue.is_linked(node);

@@ -1,0 +1,169 @@
+//! What is decided about caches under the pool's lock.
+
+use kva::sync::Arc;
+
+use super::State;
+use crate::backend::Backend;
+use crate::cache::{Magazines, Owned, Registered, Round, Shelves, Spare};
+use crate::loan::Loan;
+use crate::pages::PutError;
+use crate::todo::Todo;
+
+impl<B: Backend> State<B> {
+    /// Whether owners may get from their caches and put there without the lock again, after an
+    /// operation in which nobody had to wait. The caller restores the bias.
+    #[must_use]
+    pub(crate) fn note_calm(&mut self) -> bool {
+        self.depot.is_scarce()
+            && self.reserve == 0
+            && !self.is_wanted()
+            && self.depot.note_calm(self.capacity())
+    }
+
+    /// Whether a thread that has no cache may have one.
+    pub(crate) fn has_room_for_cache(&self) -> bool {
+        self.depot.has_room(self.capacity())
+    }
+
+    /// A cache for a thread that has none.
+    pub(crate) fn register(&mut self, spare: &mut Option<Spare>, shelves: &mut Shelves) -> Registered {
+        if self.closed {
+            return Registered::Enough;
+        }
+        self.depot.register(self.capacity(), spare, shelves)
+    }
+
+    /// Puts an item where nobody waits and nothing is to be given up.
+    pub(crate) fn put_one(&mut self, loan: Loan) -> Result<(), PutError> {
+        self.pages.put(loan.slot, loan.constructed)?;
+        self.counts.puts += 1;
+        Ok(())
+    }
+
+    /// Takes an item through the cache of the thread that calls.
+    pub(crate) fn take_through(&mut self, owned: &Owned) -> Option<Round> {
+        if !self.depot.is_caching() {
+            return None;
+        }
+        // SAFETY: the phase is `Caching`, and the caller has the lock.
+        let round = unsafe { self.depot.load(owned, self.capacity()) };
+        if round.is_some() {
+            owned.count_get();
+        }
+        round
+    }
+
+    /// Puts an item through the cache of the thread that calls, where nobody waits.
+    pub(crate) fn put_through(&mut self, owned: &Owned, round: Round) -> bool {
+        if !self.depot.is_caching() {
+            return false;
+        }
+        let items = self.capacity();
+        // SAFETY: the phase is `Caching`, and the caller has the lock.
+        let mut stowed = unsafe { self.depot.stow(owned, round, items) };
+        if !stowed {
+            // The depot is full.
+            let pages = &mut self.pages;
+            let depot = &mut self.depot;
+            // SAFETY: as above.
+            unsafe {
+                owned.locked(|magazines| {
+                    while let Some(round) = magazines.pop() {
+                        pages.put_cached(round.slot);
+                        depot.note_moved_out();
+                    }
+                });
+            }
+            // SAFETY: as above.
+            stowed = unsafe { self.depot.stow(owned, round, items) };
+        }
+        if stowed {
+            owned.count_put();
+        }
+        stowed
+    }
+
+    /// Takes back what is in caches, the `nth` time, after the barrier that followed the revocation.
+    /// Whether that is done.
+    pub(crate) fn sweep(&mut self, nth: u64, todo: &mut Todo<'_, B>) -> bool {
+        if !self.depot.is_sweeping(nth) {
+            return true;
+        }
+        self.put_depot_back(todo);
+        let mut all = true;
+        let mut at = 0;
+        while let Some(cache) = self.depot.cache(at).map(Arc::clone) {
+            at += 1;
+            // SAFETY: the caller's promise: the bias is revoked, and a barrier came after that. It
+            // is revoked as long as the phase is `Sweeping`.
+            let swept = unsafe {
+                cache.swept(|magazines| {
+                    while !todo.is_full_of_pages()
+                        && let Some(round) = magazines.pop()
+                    {
+                        self.depot.note_moved_out();
+                        self.put_round(round, todo);
+                    }
+                })
+            };
+            all &= swept.is_some();
+        }
+        let done = all && !todo.is_full_of_pages();
+        if done {
+            self.depot.end_sweep();
+        }
+        done
+    }
+
+    fn put_depot_back(&mut self, todo: &mut Todo<'_, B>) {
+        while !todo.is_full_of_pages()
+            && let Some(round) = self.depot.pop()
+        {
+            self.put_round(round, todo);
+        }
+    }
+
+    /// Takes back what is in the cache of the thread that calls, and then the cache. Whether that is
+    /// done.
+    pub(crate) fn retire(&mut self, owned: &Owned, todo: &mut Todo<'_, B>) -> bool {
+        // SAFETY: the owner ends.
+        let done = unsafe { self.empty(owned, todo) };
+        if done {
+            self.depot.retire(owned);
+        }
+        done
+    }
+
+    /// Takes back what is in the cache of the thread that calls, and in the depot. Whether that is
+    /// done.
+    pub(crate) fn put_back(&mut self, owned: &Owned, todo: &mut Todo<'_, B>) -> bool {
+        if !self.depot.is_caching() {
+            return true;
+        }
+        self.put_depot_back(todo);
+        // SAFETY: the phase is `Caching`.
+        unsafe { self.empty(owned, todo) }
+    }
+
+    /// Takes back what is in a cache. Whether that is done.
+    ///
+    /// # Safety
+    /// As for [`Owned::locked`].
+    unsafe fn empty(&mut self, owned: &Owned, todo: &mut Todo<'_, B>) -> bool {
+        while !todo.is_full_of_pages() {
+            // SAFETY: the caller's promise, who has the lock.
+            let Some(round) = (unsafe { owned.locked(Magazines::pop) }) else { return true };
+            self.depot.note_moved_out();
+            self.put_round(round, todo);
+        }
+        false
+    }
+
+    /// Takes an item back that was in a cache.
+    fn put_round(&mut self, round: Round, todo: &mut Todo<'_, B>) {
+        self.pages.put_cached(round.slot);
+        if let Some(page) = self.pages.idle_page_of(round.slot) {
+            self.offer(page, todo);
+        }
+    }
+}
