@@ -1,11 +1,6 @@
 //! Guards: an object that is out, and goes back when it is dropped.
 
-use std::borrow::{Borrow, BorrowMut};
-use std::cmp::Ordering;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
 
 use kva::Arena;
 use kva::sync::Arc;
@@ -137,15 +132,29 @@ impl<T, B: Backend> OwnedItem<T, B> {
     }
 }
 
-/// What both guards are.
-macro_rules! guard {
+/// What both guards are, that may go to another thread.
+macro_rules! guard_of_any_thread {
     ($guard:ident $(, $lifetime:lifetime)?) => {
         // SAFETY: a guard is the exclusive use of its `T`, and shares its pool, which is `Sync`.
         unsafe impl<T: Send, B: Backend> Send for $guard<$($lifetime,)? T, B> {}
         // SAFETY: a shared guard gives out shared references to its `T`, and nothing else.
         unsafe impl<T: Sync, B: Backend> Sync for $guard<$($lifetime,)? T, B> {}
 
-        impl<T, B: Backend> Deref for $guard<$($lifetime,)? T, B> {
+        impl<T, B: Backend> Drop for $guard<$($lifetime,)? T, B> {
+            #[inline]
+            fn drop(&mut self) {
+                self.shelf.put(self.loan);
+            }
+        }
+
+        guard!($guard $(, $lifetime)?);
+    };
+}
+
+/// What all guards are.
+macro_rules! guard {
+    ($guard:ident $(, $lifetime:lifetime)?) => {
+        impl<T, B: Backend> std::ops::Deref for $guard<$($lifetime,)? T, B> {
             type Target = T;
             fn deref(&self) -> &T {
                 // SAFETY: there is a `T` in the item, which is ours alone until it is put.
@@ -153,16 +162,10 @@ macro_rules! guard {
             }
         }
 
-        impl<T, B: Backend> DerefMut for $guard<$($lifetime,)? T, B> {
+        impl<T, B: Backend> std::ops::DerefMut for $guard<$($lifetime,)? T, B> {
             fn deref_mut(&mut self) -> &mut T {
                 // SAFETY: as in `deref`.
                 unsafe { self.loan.ptr.cast::<T>().as_mut() }
-            }
-        }
-
-        impl<T, B: Backend> Drop for $guard<$($lifetime,)? T, B> {
-            fn drop(&mut self) {
-                self.shelf.put(self.loan);
             }
         }
 
@@ -178,26 +181,26 @@ macro_rules! guard {
             }
         }
 
-        impl<T, B: Backend> Borrow<T> for $guard<$($lifetime,)? T, B> {
+        impl<T, B: Backend> std::borrow::Borrow<T> for $guard<$($lifetime,)? T, B> {
             fn borrow(&self) -> &T {
                 self
             }
         }
 
-        impl<T, B: Backend> BorrowMut<T> for $guard<$($lifetime,)? T, B> {
+        impl<T, B: Backend> std::borrow::BorrowMut<T> for $guard<$($lifetime,)? T, B> {
             fn borrow_mut(&mut self) -> &mut T {
                 self
             }
         }
 
-        impl<T: fmt::Debug, B: Backend> fmt::Debug for $guard<$($lifetime,)? T, B> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl<T: std::fmt::Debug, B: Backend> std::fmt::Debug for $guard<$($lifetime,)? T, B> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 (**self).fmt(f)
             }
         }
 
-        impl<T: fmt::Display, B: Backend> fmt::Display for $guard<$($lifetime,)? T, B> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl<T: std::fmt::Display, B: Backend> std::fmt::Display for $guard<$($lifetime,)? T, B> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 (**self).fmt(f)
             }
         }
@@ -211,24 +214,26 @@ macro_rules! guard {
         impl<T: Eq, B: Backend> Eq for $guard<$($lifetime,)? T, B> {}
 
         impl<T: PartialOrd, B: Backend> PartialOrd for $guard<$($lifetime,)? T, B> {
-            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
                 (**self).partial_cmp(&**other)
             }
         }
 
         impl<T: Ord, B: Backend> Ord for $guard<$($lifetime,)? T, B> {
-            fn cmp(&self, other: &Self) -> Ordering {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
                 (**self).cmp(&**other)
             }
         }
 
-        impl<T: Hash, B: Backend> Hash for $guard<$($lifetime,)? T, B> {
-            fn hash<H: Hasher>(&self, state: &mut H) {
+        impl<T: std::hash::Hash, B: Backend> std::hash::Hash for $guard<$($lifetime,)? T, B> {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
                 (**self).hash(state);
             }
         }
     };
 }
 
-guard!(Item, '_);
-guard!(OwnedItem);
+pub(crate) use guard;
+
+guard_of_any_thread!(Item, '_);
+guard_of_any_thread!(OwnedItem);

@@ -62,6 +62,7 @@ mod knobs;
 mod ledger;
 mod lend;
 mod loan;
+mod local;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod object;
@@ -91,6 +92,7 @@ pub use buffer::{Buffer, BufferFull};
 pub use builder::{Builder, Created, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
+pub use local::{Local, LocalItem, RawLocal};
 #[cfg(feature = "metrics")]
 pub use metrics::publish_metrics;
 pub use pages::PutError;

@@ -141,6 +141,11 @@ impl<T, B: Backend> Shelf<T, B> {
         Self { core, life }
     }
 
+    /// Whether objects are reset.
+    pub(crate) const fn resets(&self) -> bool {
+        self.life.reset.is_some()
+    }
+
     /// Whether objects are validated.
     pub(crate) const fn validates(&self) -> bool {
         !matches!(self.life.validate, Validate::Never)
@@ -211,6 +216,7 @@ impl<T, B: Backend> Shelf<T, B> {
 
     /// Puts an object back, reset. If the reset panics, the object is in no state to be used
     /// again and is destroyed; its panic goes on, unless there is one already.
+    #[inline]
     pub(crate) fn put(&self, loan: Loan) {
         debug_assert!(loan.constructed);
         if let Some(reset) = &self.life.reset {

@@ -248,11 +248,11 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     }
 
     #[inline]
-    fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
+    pub(crate) fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
         self.shelf().lend_one(self.want(1, caller), self.patience)
     }
 
-    fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
+    pub(crate) fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
         if let Some(loan) = self.shelf().lend_cached(caller) {
             return Ok(loan);
         }

@@ -118,10 +118,6 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
         Self { shelf, handle, _objects: PhantomData }
     }
 
-    pub(crate) const fn shelf(&self) -> &Arc<Shelf<T, B>> {
-        &self.shelf
-    }
-
     /// A get with more to say: a critical one, or one with a deadline.
     pub fn request(&self) -> Request<'_, Self> {
         Request::new(self)
@@ -245,6 +241,10 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
 }
 
 impl<T, B: Backend> Pool<T, B> {
+    pub(crate) const fn shelf(&self) -> &Arc<Shelf<T, B>> {
+        &self.shelf
+    }
+
     knobs!(handle.core);
 }
 

@@ -101,8 +101,20 @@ pub fn heavy_barrier() {
     unreachable!("it is not there");
 }
 
-/// A value of each modelled thread's own.
+#[doc(hidden)]
 pub use loom::thread_local;
+
+/// A static of each modelled thread's own, dropped when the thread ends.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! thread_value {
+    (static $name:ident: $type:ty = $value:expr;) => {
+        $crate::sync::thread_local! {
+            static $name: $type = $value;
+        }
+    };
+}
+pub use thread_value;
 
 /// Two, so that one exchange more or less is one put more or less.
 pub const ROUNDS: usize = 2;

@@ -155,8 +155,17 @@ pub fn heavy_barrier() {
     membarrier::run();
 }
 
-/// A value of each thread's own, dropped when the thread ends: `thread_local!`.
-pub use std::thread_local;
+/// A static of each thread's own, of a constant value, dropped when the thread ends.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! thread_value {
+    (static $name:ident: $type:ty = $value:expr;) => {
+        std::thread_local! {
+            static $name: $type = const { $value };
+        }
+    };
+}
+pub use thread_value;
 
 /// How many rounds a magazine has room for: so many that an exchange with the depot, under a
 /// lock, costs little beside them, and so few that those of a thread stay in its first cache.

@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use hashbrown::HashTable;
-use kva::sync::thread_local;
+use kva::sync::thread_value;
 
 use super::Owned;
 
@@ -27,8 +27,8 @@ struct Directory {
     all: RefCell<HashTable<(u32, Rc<Owned>)>>,
 }
 
-thread_local! {
-    static DIRECTORY: Directory = const { Directory::new() }
+thread_value! {
+    static DIRECTORY: Directory = Directory::new();
 }
 
 fn hash(pool: u32) -> u64 {
