@@ -1,96 +1,133 @@
 //! The way past the lock: getting from and putting into the cache of the thread that calls, and how
 //! caches come, are swept and go.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use kva::NEVER;
-use kva::sync::{MutexGuard, Weak, thread};
+use kva::sync::{CHECKED, MutexGuard, Weak, thread};
 
 use crate::backend::Backend;
-use crate::cache::{Owned, Registered, Retire, Round, Shelves, Spare, directory};
+use crate::cache::{Owned, Registered, Retire, Shelves, Spare, directory};
 use crate::core::Core;
-use crate::index::{At, CACHED, OUT};
-use crate::loan::Loan;
+use crate::index::{CACHED, OUT};
+use crate::loan::{Loan, Round};
 use crate::panics::FirstPanic;
 use crate::state::State;
 use crate::todo::Todo;
 use crate::waiter::Want;
 
 impl<B: Backend> Core<B> {
-    /// Whether there is an object in each item that may be in a cache, where pools of memory have
-    /// marks instead.
+    /// Whether there is an object in each item that may be in a cache. Where there is none, items are
+    /// marked instead, since anybody may put any pointer.
     pub(crate) const fn keeps_objects(&self) -> bool {
         self.destroy.is_some()
     }
 
-    /// Takes an item of the calling thread's cache.
-    #[inline]
-    pub(crate) fn take_cached(&self, caller: &'static Location<'static>) -> Option<Loan> {
+    /// Takes an item of the calling thread's cache. `OBJECTS`: as [`keeps_objects`](Self::keeps_objects)
+    /// says, and known where the front is.
+    #[inline(always)]
+    pub(crate) fn take_cached<const OBJECTS: bool>(
+        &self,
+        caller: &'static Location<'static>,
+    ) -> Option<Round> {
         let round = directory::with(self.id, |owned| owned.take(&self.bias))??;
-        Some(self.lend_round(round, caller))
+        self.mark_out::<OBJECTS>(round, caller);
+        Some(round)
     }
 
     /// As [`take_cached`](Self::take_cached), of a cache that is known.
-    #[inline]
-    pub(crate) fn take_of(&self, owned: &Owned, caller: &'static Location<'static>) -> Option<Loan> {
-        Some(self.lend_round(owned.take(&self.bias)?, caller))
+    #[inline(always)]
+    pub(crate) fn take_of<const OBJECTS: bool>(
+        &self,
+        owned: &Owned,
+        caller: &'static Location<'static>,
+    ) -> Option<Round> {
+        let round = owned.take(&self.bias)?;
+        self.mark_out::<OBJECTS>(round, caller);
+        Some(round)
     }
 
-    #[inline]
-    fn lend_round(&self, round: Round, caller: &'static Location<'static>) -> Loan {
-        if !self.keeps_objects() {
-            self.index.link(round.slot).set(OUT);
+    #[inline(always)]
+    fn mark_out<const OBJECTS: bool>(&self, round: Round, caller: &'static Location<'static>) {
+        debug_assert_eq!(OBJECTS, self.keeps_objects());
+        if !OBJECTS {
+            match self.index.mark(round.ptr) {
+                Some(mark) => mark.set(OUT),
+                None => self.index.link(self.index.slot(round.ptr)).set(OUT),
+            }
         }
-        self.index.note_caller(round.slot, Some(caller));
-        round.lent(self.keeps_objects())
+        if CHECKED {
+            self.index.note_caller(self.index.slot(round.ptr), Some(caller));
+        }
     }
 
-    /// Puts an item into the calling thread's cache.
-    #[inline]
-    pub(crate) fn put_cached(&self, loan: Loan) -> bool {
-        loan.constructed == self.keeps_objects()
-            && self.put_round(loan, |round| {
-                directory::with(self.id, |owned| owned.put(&self.bias, round)).unwrap_or(false)
-            })
+    /// Puts an object into the calling thread's cache.
+    #[inline(always)]
+    pub(crate) fn put_cached(&self, round: Round) -> bool {
+        self.put_object_by(round, || self.put_here(round))
     }
 
     /// As [`put_cached`](Self::put_cached), into a cache that is known.
-    #[inline]
-    pub(crate) fn put_into(&self, owned: &Owned, loan: Loan) -> bool {
-        self.put_round(loan, |round| owned.put(&self.bias, round))
+    #[inline(always)]
+    pub(crate) fn put_into(&self, owned: &Owned, round: Round) -> bool {
+        self.put_object_by(round, || owned.put(&self.bias, round))
     }
 
-    /// Marks an item as cached, if `put` puts it into a cache.
-    #[inline]
-    fn put_round(&self, loan: Loan, put: impl FnOnce(Round) -> bool) -> bool {
-        let (slot, marks) = (loan.slot, !self.keeps_objects());
+    /// As [`put_cached`](Self::put_cached), of memory: if an item starts at `ptr` and is out. If not,
+    /// the lock tells what is wrong, if anything is.
+    #[inline(always)]
+    pub(crate) fn put_cached_if_out(&self, ptr: NonNull<u8>) -> bool {
+        self.put_memory_by(ptr, || self.put_here(Round { ptr }))
+    }
+
+    /// As [`put_cached_if_out`](Self::put_cached_if_out), into a cache that is known.
+    #[inline(always)]
+    pub(crate) fn put_into_if_out(&self, owned: &Owned, ptr: NonNull<u8>) -> bool {
+        self.put_memory_by(ptr, || owned.put(&self.bias, Round { ptr }))
+    }
+
+    #[inline(always)]
+    fn put_here(&self, round: Round) -> bool {
+        directory::with(self.id, |owned| owned.put(&self.bias, round)) == Some(true)
+    }
+
+    /// Forgets who has an object, if `put` puts it into a cache.
+    #[inline(always)]
+    fn put_object_by(&self, round: Round, put: impl FnOnce() -> bool) -> bool {
+        debug_assert!(self.keeps_objects());
+        if CHECKED { self.forget_caller_if(round, put) } else { put() }
+    }
+
+    /// Marks an item as cached, if it is out and `put` puts it into a cache.
+    #[inline(always)]
+    fn put_memory_by(&self, ptr: NonNull<u8>, put: impl FnOnce() -> bool) -> bool {
+        debug_assert!(!self.keeps_objects());
+        let Some(mark) = self.index.mark(ptr).filter(|mark| mark.get() == OUT) else { return false };
         // Before it is in a cache: then it may be anybody's.
-        if marks {
-            self.index.link(slot).set(CACHED);
-        }
-        let caller = self.index.caller(slot);
-        self.index.note_caller(slot, None);
-        let done = put(Round::of(loan));
+        mark.set(CACHED);
+        let done = if CHECKED { self.forget_caller_if(Round { ptr }, put) } else { put() };
         if !done {
-            self.index.note_caller(slot, caller);
-            if marks {
-                self.index.link(slot).set(OUT);
-            }
+            mark.set(OUT);
         }
         done
     }
 
-    /// The item that starts at `ptr`, if it is out. `None`: it may be, or not; the lock tells.
-    #[inline]
-    pub(crate) fn loan_at(&self, ptr: NonNull<u8>) -> Option<Loan> {
-        match self.index.at(ptr) {
-            At::Item(slot) if self.index.link(slot).get() == OUT => {
-                Some(Loan { slot, ptr, constructed: false, fresh: false })
-            }
-            _ => None,
+    fn forget_caller_if(&self, round: Round, put: impl FnOnce() -> bool) -> bool {
+        let slot = self.index.slot(round.ptr);
+        let caller = self.index.caller(slot);
+        self.index.note_caller(slot, None);
+        let done = put();
+        if !done {
+            self.index.note_caller(slot, caller);
         }
+        done
     }
 
     /// The calling thread's cache, if it has one and may use it.
@@ -117,7 +154,12 @@ impl<B: Backend> Core<B> {
         }
         if let Some(round) = owned.as_ref().and_then(|owned| state.take_through(owned)) {
             drop(state);
-            return Some(self.lend_round(round, want.caller));
+            if self.keeps_objects() {
+                self.mark_out::<true>(round, want.caller);
+            } else {
+                self.mark_out::<false>(round, want.caller);
+            }
+            return Some(self.loan(round));
         }
         let loan = state.take(NEVER, want, &mut None).map(|loans| loans.first);
         let registers = owned.is_none() && state.depot.is_caching() && state.has_room_for_cache();
@@ -142,8 +184,13 @@ impl<B: Backend> Core<B> {
         }
         if let Some(owned) = &owned {
             // It is not out any more when others may have it.
-            let put = self.put_round(loan, |round| state.put_through(owned, round));
-            if put {
+            let put = || state.put_through(owned, Round::of(loan));
+            let done = if self.keeps_objects() {
+                self.put_object_by(Round::of(loan), put)
+            } else {
+                self.put_memory_by(loan.ptr, put)
+            };
+            if done {
                 return true;
             }
         }

@@ -91,6 +91,7 @@ impl Carve {
     }
 
     /// Where the page that `address` may lie in would start.
+    #[inline]
     pub(crate) const fn page_of(&self, address: usize) -> usize {
         if self.items == 1 { address } else { address & !(self.page.size() - 1) }
     }

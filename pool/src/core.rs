@@ -1,5 +1,10 @@
 //! The thin shell around [`State`]: one lock, decide under it, act after it.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::io::Write;
 use std::ptr::NonNull;
 
@@ -13,9 +18,9 @@ use crate::cache::Depot;
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
-use crate::index::Index;
+use crate::index::{At, Index};
 use crate::ledger::Ledger;
-use crate::loan::{Loan, Loans, Rest};
+use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
 use crate::panics::FirstPanic;
 use crate::state::{Arrival, End, Fixed, State};
@@ -127,12 +132,18 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
     }
 }
 
-/// Sweeps when dropped, so also if caller code panics before that: a destructor.
-struct SweepsAfter<'a, B: Backend>(&'a Core<B>);
+/// Sweeps when dropped, if anything is cached, so also if caller code panics before that: a
+/// destructor.
+struct SweepsAfter<'a, B: Backend> {
+    core: &'a Core<B>,
+    cached: bool,
+}
 
 impl<B: Backend> Drop for SweepsAfter<'_, B> {
     fn drop(&mut self) {
-        self.0.sweep();
+        if self.cached {
+            self.core.sweep();
+        }
     }
 }
 
@@ -276,7 +287,15 @@ impl<B: Backend> Core<B> {
             self.put_cache_back();
             return None;
         }
-        self.take_cached(want.caller).or_else(|| self.take_at_rest(want))
+        let cached = if self.keeps_objects() {
+            self.take_cached::<true>(want.caller)
+        } else {
+            self.take_cached::<false>(want.caller)
+        };
+        match cached {
+            Some(round) => Some(self.loan(round)),
+            None => self.take_at_rest(want),
+        }
     }
 
     /// Goes on deciding where a batch was full.
@@ -332,9 +351,18 @@ impl<B: Backend> Core<B> {
         });
     }
 
+    #[inline(always)]
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
-        if let Some(loan) = self.loan_at(ptr)
-            && (self.put_cached(loan) || self.put_at_rest(loan))
+        if self.put_cached_if_out(ptr) {
+            return Ok(());
+        }
+        self.put_slowly(ptr)
+    }
+
+    #[inline(never)]
+    fn put_slowly(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
+        if let At::Item(slot) = self.index.at(ptr)
+            && self.put_at_rest(Loan { slot, ptr, constructed: false, fresh: false })
         {
             return Ok(());
         }
@@ -345,14 +373,38 @@ impl<B: Backend> Core<B> {
     }
 
     /// Puts back what is known to be out.
-    #[inline]
     pub(crate) fn put_loan(&self, loan: Loan) {
-        if !self.put_cached(loan) && !self.put_at_rest(loan) {
-            self.put_anyway(loan);
+        if loan.constructed && self.keeps_objects() {
+            self.put_object(Round::of(loan));
+        } else {
+            self.put_locked(loan);
         }
     }
 
-    fn put_anyway(&self, loan: Loan) {
+    /// Puts an item back that is known to be out, with the object in it.
+    #[inline(always)]
+    pub(crate) fn put_object(&self, round: Round) {
+        if !self.put_cached(round) {
+            self.put_locked(self.loan(round));
+        }
+    }
+
+    /// The loan of an item that is out and has what its kind has.
+    pub(crate) fn loan(&self, round: Round) -> Loan {
+        let slot = self.index.slot(round.ptr);
+        Loan { slot, ptr: round.ptr, constructed: self.keeps_objects(), fresh: false }
+    }
+
+    /// An item stays out on purpose.
+    pub(crate) fn leak(&self, round: Round) {
+        self.lock().leak(self.index.slot(round.ptr));
+    }
+
+    #[inline(never)]
+    fn put_locked(&self, loan: Loan) {
+        if self.put_at_rest(loan) {
+            return;
+        }
         let put = self.change(|state, todo| state.put(loan.slot, loan.constructed, todo));
         debug_assert_eq!(put, Ok(()), "a loan is put once");
     }
@@ -497,32 +549,33 @@ impl<B: Backend> Core<B> {
 
     /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
     pub(crate) fn give_up_idle(&self, keep: impl Fn(&mut State<B>) -> u32) -> usize {
-        let mut all = 0;
+        let (mut all, mut swept) = (0, false);
         loop {
+            let mut cached = false;
             let given = self.change(|state, todo| {
+                cached = !state.depot.is_scarce();
                 let keep = keep(state);
                 (0..BATCH).take_while(|_| state.give_up_idle(keep, todo)).count()
             });
             all += given;
             if given < BATCH {
-                return all;
+                if !cached || swept {
+                    return all;
+                }
+                // What is in caches keeps pages from being idle.
+                self.sweep();
+                swept = true;
             }
         }
     }
 
-    /// Gives up what is idle above low water, in caches too; how many pages.
-    pub(crate) fn drain(&self) -> usize {
-        self.sweep();
-        self.give_up_idle(|state| state.ledger.low())
-    }
-
-    /// Changes what caches have to keep to: what is in them counts as out, so it comes back first.
-    fn change_limits(
-        &self,
-        change: impl FnOnce(&mut State<B>) -> Result<(), ConfigError>,
-    ) -> Result<(), ConfigError> {
-        let _sweeps = SweepsAfter(self);
-        self.change(|state, _| change(state))
+    /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
+    fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
+        let mut sweeps = SweepsAfter { core: self, cached: false };
+        self.change(|state, _| {
+            sweeps.cached = !state.depot.is_scarce();
+            change(state)
+        })
     }
 
     pub(crate) fn set_hard_limit(&self, limit: u32) -> Result<(), ConfigError> {
@@ -560,10 +613,7 @@ impl<B: Backend> Core<B> {
     }
 
     pub(crate) fn close(&self) {
-        let first = {
-            let _sweeps = SweepsAfter(self);
-            self.change(|state, _| !std::mem::replace(&mut state.closed, true))
-        };
+        let first = self.change_limits(|state| !std::mem::replace(&mut state.closed, true));
         if first {
             event!(self, "closed");
         }
@@ -605,7 +655,6 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
 /// Gives back what is idle above low water when somebody else waits for the back-end.
 impl<B: Backend> Reclaim for Core<B> {
     fn reclaim(&self, _: Shape) {
-        self.sweep();
         self.give_up_idle(|state| {
             state.gives_way = true;
             state.ledger.low()

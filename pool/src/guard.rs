@@ -6,7 +6,7 @@ use kva::Arena;
 use kva::sync::Arc;
 
 use crate::backend::Backend;
-use crate::loan::Loan;
+use crate::loan::Round;
 use crate::object::Shelf;
 
 /// An object that is out of its [`Pool`](crate::Pool). Dropping it puts it back, and panics if
@@ -33,7 +33,7 @@ use crate::object::Shelf;
 #[must_use = "an item goes back to its pool when it is dropped"]
 pub struct Item<'p, T, B: Backend = Arena> {
     shelf: &'p Arc<Shelf<T, B>>,
-    loan: Loan,
+    round: Round,
 }
 
 /// An object that is out of its [`Pool`](crate::Pool), with a guard that borrows nothing: it
@@ -55,19 +55,19 @@ pub struct Item<'p, T, B: Backend = Arena> {
 #[must_use = "an item goes back to its pool when it is dropped"]
 pub struct OwnedItem<T, B: Backend = Arena> {
     shelf: Arc<Shelf<T, B>>,
-    loan: Loan,
+    round: Round,
 }
 
 impl<'p, T, B: Backend> Item<'p, T, B> {
-    pub(crate) const fn new(shelf: &'p Arc<Shelf<T, B>>, loan: Loan) -> Self {
-        Self { shelf, loan }
+    pub(crate) const fn new(shelf: &'p Arc<Shelf<T, B>>, round: Round) -> Self {
+        Self { shelf, round }
     }
 
     /// Takes the object out of the pool's hands. Its place goes back, empty, and the pool will
     /// construct another when it needs one.
     pub fn detach(this: Self) -> T {
         let this = ManuallyDrop::new(this);
-        this.shelf.take(this.loan)
+        this.shelf.take(this.round)
     }
 
     /// Destroys the object, a connection that broke, instead of putting it back. Its place
@@ -77,36 +77,36 @@ impl<'p, T, B: Backend> Item<'p, T, B> {
     /// If the object's destructor does; its place goes back all the same.
     pub fn discard(this: Self) {
         let this = ManuallyDrop::new(this);
-        this.shelf.discard(this.loan);
+        this.shelf.discard(this.round);
     }
 
     /// Never puts the object back: it stays out, and its page with the pool, for ever. The
     /// pool counts it as [`leaked`](crate::PoolStats::leaked).
     pub fn leak(this: Self) -> &'p mut T {
         let this = ManuallyDrop::new(this);
-        this.shelf.core.lock().leak(this.loan.slot);
+        this.shelf.core.leak(this.round);
         // SAFETY: the object is ours alone and stays where it is, since nobody puts it. The
         // pool, and with it the back-end, is there as long as 'p.
-        unsafe { this.loan.ptr.cast::<T>().as_mut() }
+        unsafe { this.round.ptr.cast::<T>().as_mut() }
     }
 }
 
 impl<T, B: Backend> OwnedItem<T, B> {
-    pub(crate) const fn new(shelf: Arc<Shelf<T, B>>, loan: Loan) -> Self {
-        Self { shelf, loan }
+    pub(crate) const fn new(shelf: Arc<Shelf<T, B>>, round: Round) -> Self {
+        Self { shelf, round }
     }
 
-    /// The loan and what it is of, which the caller now has to put.
-    fn into_parts(self) -> (Arc<Shelf<T, B>>, Loan) {
+    /// The item and what it is of, which the caller now has to put.
+    fn into_parts(self) -> (Arc<Shelf<T, B>>, Round) {
         let this = ManuallyDrop::new(self);
         // SAFETY: read once, and not dropped.
-        (unsafe { std::ptr::read(&raw const this.shelf) }, this.loan)
+        (unsafe { std::ptr::read(&raw const this.shelf) }, this.round)
     }
 
     /// As [`Item::detach`].
     pub fn detach(this: Self) -> T {
-        let (shelf, loan) = this.into_parts();
-        shelf.take(loan)
+        let (shelf, round) = this.into_parts();
+        shelf.take(round)
     }
 
     /// As [`Item::discard`].
@@ -114,8 +114,8 @@ impl<T, B: Backend> OwnedItem<T, B> {
     /// # Panics
     /// If the object's destructor does; its place goes back all the same.
     pub fn discard(this: Self) {
-        let (shelf, loan) = this.into_parts();
-        shelf.discard(loan);
+        let (shelf, round) = this.into_parts();
+        shelf.discard(round);
     }
 
     /// As [`Item::leak`]; the pool's insides and its back-end are never dropped.
@@ -123,12 +123,12 @@ impl<T, B: Backend> OwnedItem<T, B> {
     where
         T: 'static,
     {
-        let (shelf, loan) = this.into_parts();
-        shelf.core.lock().leak(loan.slot);
+        let (shelf, round) = this.into_parts();
+        shelf.core.leak(round);
         std::mem::forget(shelf);
         // SAFETY: the object is ours alone and stays where it is, since nobody puts it; and the
         // back-end is kept, since what holds it was forgotten.
-        unsafe { loan.ptr.cast::<T>().as_mut() }
+        unsafe { round.ptr.cast::<T>().as_mut() }
     }
 }
 
@@ -143,7 +143,7 @@ macro_rules! guard_of_any_thread {
         impl<T, B: Backend> Drop for $guard<$($lifetime,)? T, B> {
             #[inline]
             fn drop(&mut self) {
-                self.shelf.put(self.loan);
+                self.shelf.put(self.round);
             }
         }
 
@@ -158,14 +158,14 @@ macro_rules! guard {
             type Target = T;
             fn deref(&self) -> &T {
                 // SAFETY: there is a `T` in the item, which is ours alone until it is put.
-                unsafe { self.loan.ptr.cast::<T>().as_ref() }
+                unsafe { self.round.ptr.cast::<T>().as_ref() }
             }
         }
 
         impl<T, B: Backend> std::ops::DerefMut for $guard<$($lifetime,)? T, B> {
             fn deref_mut(&mut self) -> &mut T {
                 // SAFETY: as in `deref`.
-                unsafe { self.loan.ptr.cast::<T>().as_mut() }
+                unsafe { self.round.ptr.cast::<T>().as_mut() }
             }
         }
 

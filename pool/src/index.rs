@@ -16,6 +16,11 @@
 //!    never taken for an item that is out, but if a page of the pool's is just then leaving or
 //!    coming at that very place.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::panic::Location;
 use std::ptr::NonNull;
 
@@ -77,12 +82,10 @@ impl Segment {
     }
 
     /// The place in this segment of the page that starts at `base`.
-    #[inline]
     fn find(&self, base: usize) -> Option<usize> {
         self.bucket_of(base).map(|bucket| self.buckets[bucket].get() as usize - 1)
     }
 
-    #[inline]
     fn bucket_of(&self, base: usize) -> Option<usize> {
         let mut bucket = self.bucket(base);
         // At least half of the buckets are empty, if nobody moves any meanwhile.
@@ -133,11 +136,14 @@ impl Segment {
 #[derive(Debug)]
 pub(crate) struct Index {
     carve: Carve,
+    /// The bits of an address that are its page's.
+    page_bits: usize,
     /// 2^64 divided by an item's stride, rounded up: for offsets below 2^32 the upper half of a
     /// product with it is the quotient (Granlund and Montgomery, "Division by Invariant Integers
-    /// using Multiplication", 1994).
+    /// using Multiplication", 1994). 0: pages are longer, or items a byte.
     inverse: u64,
-    segments: [SetOnce<Segment>; SEGMENTS],
+    first: Segment,
+    later: [SetOnce<Segment>; SEGMENTS],
 }
 
 /// What lies at an address.
@@ -151,17 +157,21 @@ pub(crate) enum At {
 }
 
 impl Index {
-    /// No pages, and room for none.
-    pub(crate) fn new(carve: Carve) -> Self {
-        Self {
+    /// No pages, and room for so many. `None`: there is no memory for that.
+    pub(crate) fn new(carve: Carve, pages: u32) -> Option<Self> {
+        let inverse = (u64::MAX / carve.stride as u64).wrapping_add(1);
+        let is_exact = carve.items == 1 || carve.page.size() as u64 <= 1 << 32;
+        Some(Self {
             carve,
-            inverse: (u64::MAX / carve.stride as u64).wrapping_add(1),
-            segments: [const { SetOnce::new() }; SEGMENTS],
-        }
+            page_bits: carve.page_of(usize::MAX),
+            inverse: if is_exact { inverse } else { 0 },
+            first: Segment::new(0, pages as usize, carve.items as usize)?,
+            later: [const { SetOnce::new() }; SEGMENTS],
+        })
     }
 
     fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().map_while(SetOnce::get)
+        std::iter::once(&self.first).chain(self.later.iter().map_while(SetOnce::get))
     }
 
     /// How many pages there is room for.
@@ -179,7 +189,7 @@ impl Index {
         // As many again, so that the segments suffice for any limit.
         let more = (pages as usize - room).max(room.min(u32::MAX as usize - room));
         let segment = Segment::new(room as u32, more, self.carve.items as usize);
-        let free = self.segments.iter().find(|segment| segment.get().is_none());
+        let free = self.later.iter().find(|segment| segment.get().is_none());
         match (segment, free) {
             (Some(segment), Some(free)) => {
                 free.set(segment);
@@ -191,9 +201,10 @@ impl Index {
 
     #[inline]
     fn segment(&self, page: u32) -> (&Segment, usize) {
-        match self.segments[0].get() {
-            Some(first) if (page as usize) < first.bases.len() => (first, page as usize),
-            _ => self.later_segment(page),
+        if (page as usize) < self.first.bases.len() {
+            (&self.first, page as usize)
+        } else {
+            self.later_segment(page)
         }
     }
 
@@ -251,13 +262,12 @@ impl Index {
     }
 
     /// What starts at `ptr`.
-    #[inline]
     pub(crate) fn at(&self, ptr: NonNull<u8>) -> At {
         let address = ptr.addr().get();
         let base = self.carve.page_of(address);
         let Some(page) = self.page_at(base) else { return At::Nothing };
         let offset = address - base;
-        let index = self.quotient(offset);
+        let index = offset / self.carve.stride;
         let last = self.carve.items as usize - 1;
         if index > last || index * self.carve.stride != offset {
             return At::Inside(offset - index.min(last) * self.carve.stride);
@@ -265,10 +275,18 @@ impl Index {
         At::Item(Slot { page, index: index as u32 })
     }
 
-    #[inline]
+    /// Which item it is that starts at `ptr`, where it is known that one does that is out.
+    pub(crate) fn slot(&self, ptr: NonNull<u8>) -> Slot {
+        loop {
+            // It can be missed only while others move beside it (invariant 2), each time once.
+            if let At::Item(slot) = self.at(ptr) {
+                return slot;
+            }
+        }
+    }
+
     fn page_at(&self, base: usize) -> Option<u32> {
-        let first = self.segments[0].get()?;
-        match first.find(base) {
+        match self.first.find(base) {
             Some(at) => Some(at as u32),
             None => self.later_page_at(base),
         }
@@ -279,13 +297,21 @@ impl Index {
         self.segments().skip(1).find_map(|segment| Some(segment.first_page + segment.find(base)? as u32))
     }
 
-    #[inline]
-    fn quotient(&self, offset: usize) -> usize {
-        if offset >> 32 == 0 && self.carve.stride > 1 {
-            ((offset as u128 * u128::from(self.inverse)) >> 64) as usize
-        } else {
-            offset / self.carve.stride
+    /// The mark of the item that starts at `ptr`, if the first look finds it: most do. Else
+    /// [`at`](Self::at) tells.
+    #[inline(always)]
+    pub(crate) fn mark(&self, ptr: NonNull<u8>) -> Option<&AtomicU32> {
+        let (address, first) = (ptr.addr().get(), &self.first);
+        let base = address & self.page_bits;
+        let page = first.buckets.get(first.bucket(base))?.get() as usize;
+        let at = page.wrapping_sub(1);
+        if first.bases.get(at)?.get() != base {
+            return None;
         }
+        let offset = address - base;
+        let index = ((offset as u128 * u128::from(self.inverse)) >> 64) as usize;
+        let is_item = index < self.carve.items as usize && index * self.carve.stride == offset;
+        if is_item { first.links.get(at * self.carve.items as usize + index) } else { None }
     }
 }
 
@@ -298,8 +324,9 @@ mod tests {
 
     use super::*;
 
-    fn index(size: usize, items: u32) -> Index {
-        Index::new(Carve::new(Layout::from_size_align(size, 1).unwrap(), 4096, Some(items)).unwrap())
+    fn index(size: usize, items: u32, pages: u32) -> Index {
+        let layout = Layout::from_size_align(size, 1).unwrap();
+        Index::new(Carve::new(layout, 4096, Some(items)).unwrap(), pages).unwrap()
     }
 
     fn ptr(address: usize) -> NonNull<u8> {
@@ -308,8 +335,7 @@ mod tests {
 
     #[test]
     fn a_raised_limit_moves_nothing() {
-        let index = index(64, 64);
-        assert!(index.reserve(2));
+        let index = index(64, 64, 2);
         index.insert(1, ptr(0x5000));
         let slot = Slot { page: 1, index: 3 };
         let link = index.link(slot);
@@ -331,8 +357,7 @@ mod tests {
         fn pages_are_found_as_in_a_map(
             steps in prop::collection::vec((any::<bool>(), 0_u32..24, 1_usize..4096), 1..200),
         ) {
-            let index = index(4096, 1);
-            assert!(index.reserve(5));
+            let index = index(4096, 1, 5);
             assert!(index.reserve(24));
             let mut model = BTreeMap::new();
             for (come, page, place) in steps {
@@ -356,8 +381,7 @@ mod tests {
 
         #[test]
         fn items_are_found_as_by_division(stride in 1_usize..5000, items in 1_u32..300, offset in any::<prop::sample::Index>()) {
-            let index = index(stride, items);
-            assert!(index.reserve(1));
+            let index = index(stride, items, 1);
             let bytes = index.carve.page.size();
             let base = bytes.next_power_of_two() * 2;
             index.insert(0, ptr(base));
@@ -368,7 +392,16 @@ mod tests {
             } else {
                 At::Inside(offset - quotient.min(items as usize - 1) * stride)
             };
-            prop_assert_eq!(index.at(ptr(base + offset)), expected);
+            let ptr = ptr(base + offset);
+            let mark = index.mark(ptr);
+            let found = index.at(ptr);
+            // Items of a byte are left to the other.
+            let is_item = matches!(expected, At::Item(_)) && (stride > 1 || offset == 0);
+            prop_assert_eq!(mark.is_some(), is_item);
+            if let (Some(mark), At::Item(slot)) = (mark, &found) {
+                prop_assert!(std::ptr::eq(mark, index.link(*slot)));
+            }
+            prop_assert_eq!(found, expected);
         }
     }
 }

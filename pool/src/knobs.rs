@@ -16,7 +16,7 @@ macro_rules! knobs {
         /// Gives idle pages back to the back-end, down to low water and the reserve; how many
         /// it gave.
         pub fn drain(&self) -> usize {
-            self.$($core).+.drain()
+            self.$($core).+.give_up_idle(|state| state.ledger.low())
         }
 
         /// Changes the hard limit. What is held above a lowered limit goes as it becomes idle,

@@ -2,6 +2,11 @@
 //! came with its page is not good any more, its page goes and its getter begins again, as old as
 //! it was, and nobody overtakes it any more (P4).
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::panic::Location;
 
 use kva::sync::Arc;
@@ -9,7 +14,7 @@ use kva::sync::Arc;
 use crate::backend::Backend;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
-use crate::loan::{Loan, Rest};
+use crate::loan::{Loan, Rest, Round};
 use crate::object::Shelf;
 use crate::waiter::Want;
 
@@ -18,22 +23,21 @@ pub(crate) type Good = (Loan, Vec<Loan>);
 
 impl<T, B: Backend> Shelf<T, B> {
     /// Gets one, sleeping.
-    #[inline]
     pub(crate) fn lend_one(
         self: &Arc<Self>,
         want: Want,
         patience: Patience,
-    ) -> Result<Loan, GetError<B::Error>> {
+    ) -> Result<Round, GetError<B::Error>> {
         match self.lend_cached(want.caller) {
-            Some(loan) => Ok(loan),
-            None => self.lend(want, Rest::default(), patience).map(|(first, _)| first),
+            Some(round) => Ok(round),
+            None => self.lend(want, Rest::default(), patience).map(|(first, _)| Round::of(first)),
         }
     }
 
     /// One that the calling thread has at hand, and of which nobody asks whether it is good.
-    #[inline]
-    pub(crate) fn lend_cached(&self, caller: &'static Location<'static>) -> Option<Loan> {
-        if self.validates() { None } else { self.core.take_cached(caller) }
+    #[inline(always)]
+    pub(crate) fn lend_cached(&self, caller: &'static Location<'static>) -> Option<Round> {
+        if self.validates() { None } else { self.core.take_cached::<true>(caller) }
     }
 
     /// Gets what is wanted, sleeping. `rest` has room for all but the first.

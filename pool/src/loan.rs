@@ -20,6 +20,24 @@ pub(crate) struct Loan {
     pub(crate) fresh: bool,
 }
 
+/// An item by where it is, with an object in it if its pool keeps objects: what magazines are
+/// loaded with, and what a guard holds. A word, since it moves with every get and put.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) ptr: NonNull<u8>,
+}
+
+// SAFETY: as for a loan.
+unsafe impl Send for Round {}
+
+impl Round {
+    /// Of a loan.
+    #[inline]
+    pub(crate) const fn of(loan: Loan) -> Self {
+        Self { ptr: loan.ptr }
+    }
+}
+
 impl Loan {
     /// Without its object.
     pub(crate) const fn emptied(self) -> Self {

@@ -14,7 +14,7 @@ use crate::cache::Owned;
 use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 use crate::guard::guard;
-use crate::loan::Loan;
+use crate::loan::Round;
 use crate::object::Shelf;
 use crate::pages::PutError;
 use crate::raw::RawPool;
@@ -43,6 +43,8 @@ use crate::typed::Pool;
 pub struct Local<'p, T, B: Backend = Arena> {
     pool: &'p Pool<T, B>,
     cache: LocalCache<'p, B>,
+    /// Whether what is put is reset: that goes the long way, which knows of panics.
+    resets: bool,
 }
 
 /// An object that is out of its pool by way of a [`Local`], to which it goes back when it is
@@ -50,7 +52,7 @@ pub struct Local<'p, T, B: Backend = Arena> {
 #[must_use = "an item goes back to its pool when it is dropped"]
 pub struct LocalItem<'l, T, B: Backend = Arena> {
     local: &'l Local<'l, T, B>,
-    loan: Loan,
+    round: Round,
 }
 
 /// The calling thread's own handle to a [`RawPool`]; see [`Local`].
@@ -74,32 +76,42 @@ pub struct RawLocal<'p, B: Backend = Arena> {
     cache: LocalCache<'p, B>,
 }
 
-/// The calling thread's cache, if it has one.
+/// The calling thread's cache, or one that never has anything.
 struct LocalCache<'p, B: Backend> {
     core: &'p Core<B>,
-    owned: Option<Rc<Owned>>,
+    owned: Rc<Owned>,
 }
 
 impl<'p, B: Backend> LocalCache<'p, B> {
-    fn new(core: &'p Core<B>) -> Self {
-        Self { core, owned: core.register() }
+    /// `uses`: whether it is to be had at all.
+    fn new(core: &'p Core<B>, uses: bool) -> Self {
+        let owned = if uses { core.register() } else { None };
+        Self { core, owned: owned.unwrap_or_else(|| Rc::new(Owned::of_nothing::<Core<B>>())) }
     }
 
     #[inline]
-    fn take(&self, caller: &'static Location<'static>) -> Option<Loan> {
-        self.core.take_of(self.owned.as_ref()?, caller)
+    fn take<const OBJECTS: bool>(&self, caller: &'static Location<'static>) -> Option<Round> {
+        self.core.take_of::<OBJECTS>(&self.owned, caller)
     }
 
     #[inline]
-    fn put(&self, loan: Loan) -> bool {
-        self.owned.as_ref().is_some_and(|owned| self.core.put_into(owned, loan))
+    fn put(&self, round: Round) -> bool {
+        self.core.put_into(&self.owned, round)
+    }
+
+    #[inline]
+    fn put_if_out(&self, ptr: NonNull<u8>) -> bool {
+        self.core.put_into_if_out(&self.owned, ptr)
     }
 }
 
 impl<T: Send + 'static, B: Backend> Pool<T, B> {
     /// The calling thread's own handle.
     pub fn local(&self) -> Local<'_, T, B> {
-        Local { pool: self, cache: LocalCache::new(&self.shelf().core) }
+        let shelf = self.shelf();
+        // What is to be validated goes the long way.
+        let cache = LocalCache::new(&shelf.core, !shelf.validates());
+        Local { pool: self, cache, resets: shelf.resets() }
     }
 }
 
@@ -114,11 +126,11 @@ impl<T: Send + 'static, B: Backend> Local<'_, T, B> {
     #[track_caller]
     #[inline]
     pub fn get(&self) -> Result<LocalItem<'_, T, B>, GetError<B::Error>> {
-        let loan = match self.lend(Location::caller()) {
-            Some(loan) => loan,
-            None => self.pool.request().lend(Location::caller())?,
+        let round = match self.cache.take::<true>(Location::caller()) {
+            Some(round) => round,
+            None => self.pool.lend_slowly(Location::caller())?,
         };
-        Ok(LocalItem { local: self, loan })
+        Ok(LocalItem { local: self, round })
     }
 
     /// As [`Pool::try_get`].
@@ -131,16 +143,11 @@ impl<T: Send + 'static, B: Backend> Local<'_, T, B> {
     #[track_caller]
     #[inline]
     pub fn try_get(&self) -> Result<LocalItem<'_, T, B>, TryGetError<B::Error>> {
-        let loan = match self.lend(Location::caller()) {
-            Some(loan) => loan,
+        let round = match self.cache.take::<true>(Location::caller()) {
+            Some(round) => round,
             None => self.pool.request().try_lend(Location::caller())?,
         };
-        Ok(LocalItem { local: self, loan })
-    }
-
-    #[inline]
-    fn lend(&self, caller: &'static Location<'static>) -> Option<Loan> {
-        if self.pool.shelf().validates() { None } else { self.cache.take(caller) }
+        Ok(LocalItem { local: self, round })
     }
 }
 
@@ -154,7 +161,7 @@ impl<T, B: Backend> LocalItem<'_, T, B> {
     /// As [`Item::detach`](crate::Item::detach).
     pub fn detach(this: Self) -> T {
         let this = ManuallyDrop::new(this);
-        this.local.shelf().take(this.loan)
+        this.local.shelf().take(this.round)
     }
 
     /// As [`Item::discard`](crate::Item::discard).
@@ -163,7 +170,7 @@ impl<T, B: Backend> LocalItem<'_, T, B> {
     /// If the object's destructor does; its place goes back all the same.
     pub fn discard(this: Self) {
         let this = ManuallyDrop::new(this);
-        this.local.shelf().discard(this.loan);
+        this.local.shelf().discard(this.round);
     }
 }
 
@@ -172,11 +179,9 @@ guard!(LocalItem, '_);
 impl<T, B: Backend> Drop for LocalItem<'_, T, B> {
     #[inline]
     fn drop(&mut self) {
-        let Local { pool, cache } = self.local;
-        let shelf = pool.shelf();
-        // What is reset is put the long way, which knows of panics.
-        if shelf.resets() || !cache.put(self.loan) {
-            shelf.put(self.loan);
+        let Local { pool, cache, resets } = self.local;
+        if *resets || !cache.put(self.round) {
+            pool.shelf().put_slowly(self.round);
         }
     }
 }
@@ -184,7 +189,7 @@ impl<T, B: Backend> Drop for LocalItem<'_, T, B> {
 impl<B: Backend> RawPool<B> {
     /// The calling thread's own handle.
     pub fn local(&self) -> RawLocal<'_, B> {
-        RawLocal { pool: self, cache: LocalCache::new(&self.handle().core) }
+        RawLocal { pool: self, cache: LocalCache::new(&self.handle().core, true) }
     }
 }
 
@@ -199,8 +204,8 @@ impl<B: Backend> RawLocal<'_, B> {
     #[track_caller]
     #[inline]
     pub fn get(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
-        match self.cache.take(Location::caller()) {
-            Some(loan) => Ok(loan.ptr),
+        match self.cache.take::<false>(Location::caller()) {
+            Some(round) => Ok(round.ptr),
             None => self.pool.get(),
         }
     }
@@ -212,8 +217,8 @@ impl<B: Backend> RawLocal<'_, B> {
     #[track_caller]
     #[inline]
     pub fn try_get(&self) -> Result<NonNull<u8>, TryGetError<B::Error>> {
-        match self.cache.take(Location::caller()) {
-            Some(loan) => Ok(loan.ptr),
+        match self.cache.take::<false>(Location::caller()) {
+            Some(round) => Ok(round.ptr),
             None => self.pool.try_get(),
         }
     }
@@ -227,9 +232,7 @@ impl<B: Backend> RawLocal<'_, B> {
     /// As [`RawPool::put`].
     #[inline]
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
-        if let Some(loan) = self.cache.core.loan_at(item)
-            && self.cache.put(loan)
-        {
+        if self.cache.put_if_out(item) {
             return Ok(());
         }
         // SAFETY: the caller's promise.
@@ -239,12 +242,12 @@ impl<B: Backend> RawLocal<'_, B> {
 
 impl<T, B: Backend> fmt::Debug for Local<'_, T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("has_cache", &self.cache.owned.is_some()).finish_non_exhaustive()
+        f.debug_struct("Local").field("has_cache", &!self.cache.owned.is_left()).finish_non_exhaustive()
     }
 }
 
 impl<B: Backend> fmt::Debug for RawLocal<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawLocal").field("has_cache", &self.cache.owned.is_some()).finish_non_exhaustive()
+        f.debug_struct("RawLocal").field("has_cache", &!self.cache.owned.is_left()).finish_non_exhaustive()
     }
 }

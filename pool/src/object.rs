@@ -2,6 +2,11 @@
 //! first handed out, or made by a factory, with its page; kept from put to get; reset when it is
 //! put; validated before it is got again; destroyed when its page goes.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::pin::{Pin, pin};
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +16,7 @@ use kva::sync::{Arc, block_on_future};
 use crate::backend::Backend;
 use crate::core::{Core, Destroy};
 use crate::error::ConstructError;
-use crate::loan::{Loan, Loans};
+use crate::loan::{Loan, Loans, Round};
 use crate::panics::FirstPanic;
 
 type Construct<T> = Box<dyn Fn() -> Result<T, ConstructError> + Send + Sync>;
@@ -216,37 +221,48 @@ impl<T, B: Backend> Shelf<T, B> {
 
     /// Puts an object back, reset. If the reset panics, the object is in no state to be used
     /// again and is destroyed; its panic goes on, unless there is one already.
-    #[inline]
-    pub(crate) fn put(&self, loan: Loan) {
-        debug_assert!(loan.constructed);
-        if let Some(reset) = &self.life.reset {
-            let mut object = loan.ptr.cast::<T>();
-            // SAFETY: there is an object in a loan that is constructed, which nobody else has.
-            let object = unsafe { object.as_mut() };
-            let mut panics = FirstPanic::default();
-            if !panics.guard(|| reset(object)) {
-                panics.guard(|| self.discard(loan));
-                panics.go_on();
-                return;
-            }
+    #[inline(always)]
+    pub(crate) fn put(&self, round: Round) {
+        match &self.life.reset {
+            Some(reset) => self.put_reset(reset, round),
+            None => self.core.put_object(round),
         }
-        self.core.put_loan(loan);
+    }
+
+    /// As [`put`](Self::put), out of the way of those who put what they have at hand.
+    #[inline(never)]
+    pub(crate) fn put_slowly(&self, round: Round) {
+        self.put(round);
+    }
+
+    #[cold]
+    fn put_reset(&self, reset: &Reset<T>, round: Round) {
+        let mut object = round.ptr.cast::<T>();
+        // SAFETY: there is an object in the item, which nobody else has.
+        let object = unsafe { object.as_mut() };
+        let mut panics = FirstPanic::default();
+        if panics.guard(|| reset(object)) {
+            self.core.put_object(round);
+        } else {
+            panics.guard(|| self.discard(round));
+            panics.go_on();
+        }
     }
 
     /// Destroys an object and puts its place back, also if the destructor panics.
-    pub(crate) fn discard(&self, loan: Loan) {
-        let empty = loan.emptied();
+    pub(crate) fn discard(&self, round: Round) {
+        let empty = self.core.loan(round).emptied();
         let _goes_back = Held { core: &*self.core, first: Some(empty), loans: Vec::new() };
-        // SAFETY: there is an object in a loan that is constructed, which nobody else has,
-        // and after this nobody thinks so.
-        unsafe { loan.ptr.cast::<T>().drop_in_place() };
+        // SAFETY: there is an object in the item, which nobody else has, and after this nobody
+        // thinks so.
+        unsafe { round.ptr.cast::<T>().drop_in_place() };
     }
 
     /// Moves an object out and puts its place back.
-    pub(crate) fn take(&self, loan: Loan) -> T {
+    pub(crate) fn take(&self, round: Round) -> T {
         // SAFETY: as in `discard`.
-        let object = unsafe { loan.ptr.cast::<T>().read() };
-        self.core.put_loan(loan.emptied());
+        let object = unsafe { round.ptr.cast::<T>().read() };
+        self.core.put_loan(self.core.loan(round).emptied());
         object
     }
 

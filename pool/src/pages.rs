@@ -115,7 +115,7 @@ impl<P> Pages<P> {
             keeps,
             filled,
             pages: Vec::new(),
-            index: Arc::new(Index::new(carve)),
+            index: Arc::new(Index::new(carve, capacity)?),
             links: Vec::new(),
             partial: List::new(),
             idle: List::new(),

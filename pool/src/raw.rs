@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::fmt;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,16 @@ impl<B: Backend> RawPool<B> {
     #[track_caller]
     #[inline]
     pub fn get(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
+        match self.handle.core.take_cached::<false>(Location::caller()) {
+            Some(round) => Ok(round.ptr),
+            None => self.get_slowly(),
+        }
+    }
+
+    /// Out of the way of those that find one at hand.
+    #[track_caller]
+    #[inline(never)]
+    fn get_slowly(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
         self.request().get()
     }
 

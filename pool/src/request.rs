@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
 use crate::guard::{Item, OwnedItem};
-use crate::loan::{Loan, Rest};
+use crate::loan::{Rest, Round};
 use crate::object::Shelf;
 use crate::raw::RawPool;
 use crate::reservation::Reservation;
@@ -179,12 +179,8 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     /// # Panics
     /// If the back-end does; the pool is as if the get had not been.
     #[track_caller]
-    #[inline]
     pub fn get(self) -> Result<NonNull<u8>, GetError<B::Error>> {
         let want = self.want(1, Location::caller());
-        if let Some(loan) = self.core().take_cached(want.caller) {
-            return Ok(loan.ptr);
-        }
         Ok(Getter::get(self.core(), want, Rest::default(), self.patience)?.first.ptr)
     }
 
@@ -247,17 +243,19 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         self.pool.shelf()
     }
 
-    #[inline]
-    pub(crate) fn lend(&self, caller: &'static Location<'static>) -> Result<Loan, GetError<B::Error>> {
+    pub(crate) fn lend(&self, caller: &'static Location<'static>) -> Result<Round, GetError<B::Error>> {
         self.shelf().lend_one(self.want(1, caller), self.patience)
     }
 
-    pub(crate) fn try_lend(&self, caller: &'static Location<'static>) -> Result<Loan, TryGetError<B::Error>> {
-        if let Some(loan) = self.shelf().lend_cached(caller) {
-            return Ok(loan);
+    pub(crate) fn try_lend(
+        &self,
+        caller: &'static Location<'static>,
+    ) -> Result<Round, TryGetError<B::Error>> {
+        if let Some(round) = self.shelf().lend_cached(caller) {
+            return Ok(round);
         }
         let (first, _) = self.shelf().try_lend(self.want(1, caller), Rest::default())?;
-        Ok(first)
+        Ok(Round::of(first))
     }
 
     /// Gets an object, waiting until somebody puts one, a page comes, the pool is closed, or
@@ -269,7 +267,6 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     /// # Panics
     /// If the constructor or the back-end does; the pool is as if the get had not been.
     #[track_caller]
-    #[inline]
     pub fn get(self) -> Result<Item<'p, T, B>, GetError<B::Error>> {
         Ok(Item::new(self.shelf(), self.lend(Location::caller())?))
     }
@@ -329,8 +326,8 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let (want, patience) = (self.want(1, Location::caller()), self.patience);
         let shelf = self.shelf().clone();
         async move {
-            let loan = lend_async(&shelf, want, patience).await?;
-            Ok(OwnedItem::new(shelf, loan))
+            let round = lend_async(&shelf, want, patience).await?;
+            Ok(OwnedItem::new(shelf, round))
         }
     }
 
@@ -351,7 +348,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let (Several { want, rest }, mut list) =
             Several::new(&self, &*shelf.core, items, Location::caller())?;
         let (first, rest) = shelf.lend(want, rest, self.patience)?;
-        list.extend(std::iter::once(first).chain(rest).map(|loan| Item::new(shelf, loan)));
+        list.extend(std::iter::once(first).chain(rest).map(|loan| Item::new(shelf, Round::of(loan))));
         Ok(list)
     }
 
@@ -421,8 +418,8 @@ async fn lend_async<T, B: Backend>(
     shelf: &Arc<Shelf<T, B>>,
     want: Want,
     patience: Patience,
-) -> Result<Loan, GetError<B::Error>> {
+) -> Result<Round, GetError<B::Error>> {
     const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
     let (first, _) = shelf.lend_async(want, Rest::default(), patience).await?;
-    Ok(first)
+    Ok(Round::of(first))
 }

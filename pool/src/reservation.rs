@@ -8,7 +8,7 @@ use kva::sync::Arc;
 use crate::backend::Backend;
 use crate::guard::OwnedItem;
 use crate::lend::Good;
-use crate::loan::Loan;
+use crate::loan::{Loan, Round};
 use crate::object::Shelf;
 
 /// Objects set aside for one who will need them: [`get`](Self::get) neither waits nor fails.
@@ -63,7 +63,7 @@ impl<T, B: Backend> Reservation<T, B> {
     /// takes no lock.
     pub fn get(&mut self) -> Option<OwnedItem<T, B>> {
         let loan = self.loans.pop()?;
-        Some(OwnedItem::new(self.shelf.clone(), loan))
+        Some(OwnedItem::new(self.shelf.clone(), Round::of(loan)))
     }
 
     /// How many are left.

@@ -14,6 +14,7 @@ use crate::error::{ConstructError, GetError, TryGetError};
 use crate::guard::{Item, OwnedItem};
 use crate::handle::Handle;
 use crate::knobs::knobs;
+use crate::loan::Round;
 use crate::object::{Lifecycle, Shelf};
 use crate::request::Request;
 use crate::reservation::Reservation;
@@ -134,7 +135,19 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     #[track_caller]
     #[inline]
     pub fn get(&self) -> Result<Item<'_, T, B>, GetError<B::Error>> {
-        self.request().get()
+        match self.shelf.lend_cached(Location::caller()) {
+            Some(round) => Ok(Item::new(&self.shelf, round)),
+            None => Ok(Item::new(&self.shelf, self.lend_slowly(Location::caller())?)),
+        }
+    }
+
+    /// Out of the way of those that find one at hand.
+    #[inline(never)]
+    pub(crate) fn lend_slowly(
+        &self,
+        caller: &'static Location<'static>,
+    ) -> Result<Round, GetError<B::Error>> {
+        self.request().lend(caller)
     }
 
     /// As [`get`](Self::get), for at most `timeout`; see [`Request::timeout`].
@@ -234,7 +247,7 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     pub fn attach(&self, object: T) -> Result<Item<'_, T, B>, AttachError<T, B::Error>> {
         let want = Want { items: 1, class: Class::Ordinary, caller: Location::caller() };
         match self.shelf.core.try_get_place(want) {
-            Ok(loan) => Ok(Item::new(&self.shelf, self.shelf.fill(loan, object))),
+            Ok(loan) => Ok(Item::new(&self.shelf, Round::of(self.shelf.fill(loan, object)))),
             Err(error) => Err(AttachError { object, error }),
         }
     }

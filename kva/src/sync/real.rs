@@ -13,7 +13,13 @@ pub use parking_lot::MutexGuard;
 /// Atomics: `std`'s, wrapped so that a lint can tell them from those that loom does
 /// not see.
 pub mod atomic {
-    pub use std::sync::atomic::{Ordering, fence};
+    pub use std::sync::atomic::Ordering;
+
+    /// `std`'s fence.
+    #[inline]
+    pub fn fence(order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
 
     macro_rules! atomic {
         ($name:ident, $value:ty) => {
@@ -28,10 +34,12 @@ pub mod atomic {
                     Self(std::sync::atomic::$name::new(value))
                 }
                 /// Loads.
+                #[inline]
                 pub fn load(&self, order: Ordering) -> $value {
                     self.0.load(order)
                 }
                 /// Stores.
+                #[inline]
                 pub fn store(&self, value: $value, order: Ordering) {
                     self.0.store(value, order);
                 }
@@ -39,6 +47,7 @@ pub mod atomic {
                 ///
                 /// # Errors
                 /// Something else was there.
+                #[inline]
                 pub fn compare_exchange(
                     &self,
                     current: $value,
@@ -49,6 +58,7 @@ pub mod atomic {
                     self.0.compare_exchange(current, new, success, failure)
                 }
                 /// Stores; what was there.
+                #[inline]
                 pub fn swap(&self, value: $value, order: Ordering) -> $value {
                     self.0.swap(value, order)
                 }
@@ -59,10 +69,12 @@ pub mod atomic {
 
             impl $name {
                 /// Adds, wrapping; what was there.
+                #[inline]
                 pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                     self.0.fetch_add(value, order)
                 }
                 /// Subtracts, wrapping; what was there.
+                #[inline]
                 pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                     self.0.fetch_sub(value, order)
                 }
@@ -87,11 +99,13 @@ impl<T> Mutex<T> {
     }
 
     /// Locks.
+    #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock()
     }
 
     /// Locks, if nobody else has it locked.
+    #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock()
     }
@@ -200,11 +214,13 @@ impl<T> UnsafeCell<T> {
     }
 
     /// Calls `f` with a pointer to read through.
+    #[inline]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         f(self.0.get())
     }
 
     /// Calls `f` with a pointer to write through.
+    #[inline]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
     }

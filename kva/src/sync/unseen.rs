@@ -75,12 +75,14 @@ impl<T> Zeroable for StaticRef<T> {}
 
 impl<T: Sync> StaticRef<T> {
     /// Loads.
+    #[inline]
     pub fn get(&self) -> Option<&'static T> {
         // SAFETY: only `set` stores, and all bytes zero are no reference.
         unsafe { self.0.load(Relaxed).as_ref() }
     }
 
     /// Stores.
+    #[inline]
     pub fn set(&self, value: Option<&'static T>) {
         self.0.store(value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut()), Relaxed);
     }

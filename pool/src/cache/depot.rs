@@ -24,6 +24,7 @@ use crossbeam_utils::CachePadded;
 use kva::sync::{Arc, BATCH, ROUNDS};
 
 use super::{Cache, Magazine, Owned};
+use crate::loan::Round;
 
 /// So many operations in a row, while nobody has to wait, end the scarcity. See above.
 const CALM: u32 = (BATCH * BATCH) as u32;
@@ -77,7 +78,9 @@ pub(crate) struct Depot {
 pub(crate) struct Shelves {
     caches: Vec<Arc<CachePadded<Cache>>>,
     vacant: Vec<Arc<CachePadded<Cache>>>,
+    #[allow(clippy::vec_box, reason = "they are exchanged, not moved")]
     full: Vec<Box<Magazine>>,
+    #[allow(clippy::vec_box, reason = "as above")]
     empty: Vec<Box<Magazine>>,
 }
 
@@ -283,7 +286,7 @@ impl Depot {
     ///
     /// # Safety
     /// As for [`Owned::locked`].
-    pub(crate) unsafe fn load(&mut self, owned: &Owned, items: usize) -> Option<super::Round> {
+    pub(crate) unsafe fn load(&mut self, owned: &Owned, items: usize) -> Option<Round> {
         let rounds = self.rounds(items);
         // SAFETY: the caller's promise.
         unsafe {
@@ -306,7 +309,7 @@ impl Depot {
     ///
     /// # Safety
     /// As for [`Owned::locked`].
-    pub(crate) unsafe fn stow(&mut self, owned: &Owned, round: super::Round, items: usize) -> bool {
+    pub(crate) unsafe fn stow(&mut self, owned: &Owned, round: Round, items: usize) -> bool {
         let rounds = self.rounds(items);
         // SAFETY: the caller's promise.
         unsafe {
@@ -326,7 +329,7 @@ impl Depot {
     }
 
     /// The rounds that are in the depot, to be put back.
-    pub(crate) fn pop(&mut self) -> Option<super::Round> {
+    pub(crate) fn pop(&mut self) -> Option<Round> {
         loop {
             let last = self.shelves.full.last_mut()?;
             if let Some(round) = last.pop() {
@@ -353,6 +356,6 @@ impl Depot {
         }
         let in_caches = self.moved.wrapping_add(puts).wrapping_sub(gets);
         let in_depot: usize = self.shelves.full.iter().map(|magazine| magazine.len()).sum();
-        (gets, puts, (in_caches as i64).max(0) as usize + in_depot)
+        (gets, puts, in_caches.cast_signed().max(0).cast_unsigned() as usize + in_depot)
     }
 }

@@ -19,16 +19,20 @@ struct Place {
     owned: Cell<*const Owned>,
 }
 
-/// A thread's caches.
-///
-/// Invariant: what a place points to is in `all`, from which nothing goes but after its place.
+/// All of a thread's caches. When the thread ends, they are retired.
 struct Directory {
-    places: [Place; PLACES],
     all: RefCell<HashTable<(u32, Rc<Owned>)>>,
 }
 
+// Apart, since what has no destructor is found without a look whether it is there.
+//
+// Invariant: what a place points to is in `DIRECTORY`, from which nothing goes but after its place.
 thread_value! {
-    static DIRECTORY: Directory = Directory::new();
+    static FOUND: [Place; PLACES] = [const { Place { pool: Cell::new(0), owned: Cell::new(ptr::null()) } }; PLACES];
+}
+
+thread_value! {
+    static DIRECTORY: Directory = Directory { all: RefCell::new(HashTable::new()) };
 }
 
 fn hash(pool: u32) -> u64 {
@@ -37,30 +41,29 @@ fn hash(pool: u32) -> u64 {
     u64::from(pool).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// Calls `f` with the place that a pool's cache may be in, unless the thread has ended.
+#[inline]
+fn with_place<R>(pool: u32, f: impl FnOnce(&Place) -> R) -> Option<R> {
+    FOUND.try_with(|places| f(&places[pool as usize % PLACES])).ok()
+}
+
+/// Forgets where the cache of a pool is.
+fn displace(pool: u32) {
+    with_place(pool, |place| {
+        if place.pool.get() == pool {
+            place.pool.set(0);
+        }
+    });
+}
+
 impl Directory {
-    const fn new() -> Self {
-        const NONE: Place = Place { pool: Cell::new(0), owned: Cell::new(ptr::null()) };
-        Self { places: [NONE; PLACES], all: RefCell::new(HashTable::new()) }
-    }
-
-    #[inline]
-    fn place(&self, pool: u32) -> &Place {
-        &self.places[pool as usize % PLACES]
-    }
-
-    #[inline]
-    fn find(&self, pool: u32) -> Option<&Owned> {
-        let place = self.place(pool);
-        // SAFETY: the invariant.
-        (place.pool.get() == pool).then(|| unsafe { &*place.owned.get() })
-    }
-
     fn share(&self, pool: u32) -> Option<Rc<Owned>> {
         let all = self.all.borrow();
         let (_, owned) = all.find(hash(pool), |(other, _)| *other == pool)?;
-        let place = self.place(pool);
-        place.pool.set(pool);
-        place.owned.set(Rc::as_ptr(owned));
+        with_place(pool, |place| {
+            place.pool.set(pool);
+            place.owned.set(Rc::as_ptr(owned));
+        });
         Some(owned.clone())
     }
 
@@ -72,9 +75,8 @@ impl Directory {
         }
         all.retain(|(pool, owned)| {
             let keep = !owned.is_left();
-            let place = self.place(*pool);
-            if !keep && place.pool.get() == *pool {
-                place.pool.set(0);
+            if !keep {
+                displace(*pool);
             }
             keep
         });
@@ -90,7 +92,10 @@ impl Directory {
 /// `f` is our own code, and comes to no other cache.
 #[inline]
 pub(crate) fn with<R>(pool: u32, f: impl FnOnce(&Owned) -> R) -> Option<R> {
-    DIRECTORY.try_with(|directory| directory.find(pool).map(f)).ok().flatten()
+    with_place(pool, |place| {
+        // SAFETY: the invariant.
+        (place.pool.get() == pool).then(|| f(unsafe { &*place.owned.get() }))
+    })?
 }
 
 /// This thread's cache for a pool, if it has one and does not end. It is in its place from now on,
@@ -109,6 +114,7 @@ pub(crate) fn insert(pool: u32, owned: &Rc<Owned>) -> bool {
 /// caches, since nothing finds this any more.
 impl Drop for Directory {
     fn drop(&mut self) {
-        drop(std::mem::take(self.all.get_mut()));
+        let all = std::mem::take(self.all.get_mut());
+        all.iter().for_each(|(pool, _)| displace(*pool));
     }
 }

@@ -1,58 +1,38 @@
 //! Magazines: fixed-size stacks of items.
 
-use std::ptr::NonNull;
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
 
-use arrayvec::ArrayVec;
 use kva::sync::ROUNDS;
 
-use crate::loan::{Loan, Slot};
-
-/// A free item in a magazine. If objects are kept, there is one in it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Round {
-    pub(crate) ptr: NonNull<u8>,
-    pub(crate) slot: Slot,
-}
-
-// SAFETY: as for a loan: the right to use an item's memory.
-unsafe impl Send for Round {}
-
-impl Round {
-    /// Lent, with an object in it or without.
-    #[inline]
-    pub(crate) const fn lent(self, constructed: bool) -> Loan {
-        Loan { slot: self.slot, ptr: self.ptr, constructed, fresh: false }
-    }
-
-    /// Of a loan that goes back.
-    #[inline]
-    pub(crate) const fn of(loan: Loan) -> Self {
-        Self { ptr: loan.ptr, slot: loan.slot }
-    }
-}
+use crate::loan::Round;
 
 /// A stack of rounds. Aligned, so that those of two threads share no cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Magazine {
-    rounds: ArrayVec<Round, ROUNDS>,
-    /// How many it takes, at most [`ROUNDS`].
+    /// How many of the first rounds it has. No more than `ROUNDS`.
+    len: usize,
+    /// How many it takes, at most `ROUNDS`.
     capacity: usize,
+    rounds: [Option<Round>; ROUNDS],
+}
+
+/// Folds an index that is below `ROUNDS` anyway, so that the compiler knows it too, without a branch.
+const fn fold(index: usize) -> usize {
+    const { assert!(ROUNDS.is_power_of_two()) };
+    index & (ROUNDS - 1)
 }
 
 impl Magazine {
     pub(crate) fn new() -> Box<Self> {
-        Box::new(Self { rounds: ArrayVec::new(), capacity: 0 })
+        Box::new(Self { len: 0, capacity: 0, rounds: [None; ROUNDS] })
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.rounds.len()
-    }
-
-    /// Whether it takes no more.
-    #[inline]
-    pub(crate) const fn is_full(&self) -> bool {
-        self.len() >= self.capacity
+        self.len
     }
 
     /// How many it takes from now on. What it has beyond that, it keeps until it is taken.
@@ -60,14 +40,54 @@ impl Magazine {
         self.capacity = capacity.min(ROUNDS);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Round> {
-        self.rounds.pop()
+        let last = self.len.checked_sub(1)?;
+        self.len = last;
+        self.rounds[fold(last)]
     }
 
     /// Whether it took the round.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, round: Round) -> bool {
-        !self.is_full() && self.rounds.try_push(round).is_ok()
+        let is_full = self.len >= self.capacity;
+        if !is_full {
+            self.rounds[fold(self.len)] = Some(round);
+            self.len += 1;
+        }
+        !is_full
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::ptr::NonNull;
+
+    use super::*;
+
+    fn round(number: usize) -> Round {
+        Round { ptr: NonNull::without_provenance(number.try_into().unwrap()) }
+    }
+
+    #[test]
+    fn the_last_is_first_and_the_capacity_holds() {
+        let mut magazine = Magazine::new();
+        assert!(!magazine.push(round(1)), "it takes none until it is told");
+        magazine.resize(usize::MAX);
+        for number in 1..=ROUNDS {
+            assert!(magazine.push(round(number)));
+        }
+        assert!(!magazine.push(round(1)));
+        magazine.resize(2);
+        for number in (1..=ROUNDS).rev() {
+            assert!(!magazine.push(round(1)) || number == 1);
+            assert_eq!(magazine.pop().map(|round| round.ptr.addr().get()), Some(number));
+            if number == 2 {
+                break;
+            }
+        }
+        assert_eq!(magazine.len(), 1, "what it had beyond is given out, and not taken again");
+        assert!(magazine.push(round(7)) && !magazine.push(round(8)));
+        assert!(magazine.pop().is_some() && magazine.pop().is_some() && magazine.pop().is_none());
     }
 }

@@ -29,6 +29,11 @@
 //! 5. A round is an item that is out, as far as [`Pages`](crate::pages::Pages) are concerned: it is
 //!    inside the bound (P1).
 
+#![allow(
+    clippy::inline_always,
+    reason = "the way past the lock is a few tens of instructions, in its caller's frame"
+)]
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -38,6 +43,7 @@ use kva::bias::{Bias, Owner};
 use kva::sync::unseen::AtomicU64;
 use kva::sync::{Arc, UnsafeCell, Weak};
 
+use crate::loan::Round;
 use crate::panics::FirstPanic;
 
 mod depot;
@@ -45,7 +51,7 @@ pub(crate) mod directory;
 mod magazine;
 
 pub(crate) use depot::{Depot, Registered, Shelves, Spare};
-pub(crate) use magazine::{Magazine, Round};
+use magazine::Magazine;
 
 /// The magazines of one thread, for one pool.
 #[derive(Debug)]
@@ -67,7 +73,7 @@ pub(crate) struct Magazines {
 }
 
 impl Magazines {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Round> {
         if let Some(round) = self.loaded.pop() {
             return Some(round);
@@ -77,7 +83,7 @@ impl Magazines {
     }
 
     /// Whether there was room for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, round: Round) -> bool {
         if self.loaded.push(round) {
             return true;
@@ -152,6 +158,12 @@ impl Owned {
         Self { cache, pool, _of_one_thread: PhantomData }
     }
 
+    /// Of a cache that is in no depot, and so never has anything.
+    pub(crate) fn of_nothing<P: Retire + 'static>() -> Self {
+        // SAFETY: it is new.
+        unsafe { Self::new(Arc::new(CachePadded::new(Cache::new())), Weak::<P>::new()) }
+    }
+
     pub(crate) const fn cache(&self) -> &Arc<CachePadded<Cache>> {
         &self.cache
     }
@@ -162,7 +174,7 @@ impl Owned {
     }
 
     /// Takes an item. `None`: it has none, or the bias is revoked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, bias: &Bias) -> Option<Round> {
         let _inside = self.cache.owner.enter(bias)?;
         // SAFETY: the owner is inside, and this is its thread (invariants 1 and 2).
@@ -172,7 +184,7 @@ impl Owned {
     }
 
     /// Puts an item. `false`: it has no room, or the bias is revoked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&self, bias: &Bias, round: Round) -> bool {
         let Some(_inside) = self.cache.owner.enter(bias) else { return false };
         // SAFETY: as in `take`.

@@ -4,8 +4,8 @@ use kva::sync::Arc;
 
 use super::State;
 use crate::backend::Backend;
-use crate::cache::{Magazines, Owned, Registered, Round, Shelves, Spare};
-use crate::loan::Loan;
+use crate::cache::{Magazines, Owned, Registered, Shelves, Spare};
+use crate::loan::{Loan, Round};
 use crate::pages::PutError;
 use crate::todo::Todo;
 
@@ -69,7 +69,8 @@ impl<B: Backend> State<B> {
             unsafe {
                 owned.locked(|magazines| {
                     while let Some(round) = magazines.pop() {
-                        pages.put_cached(round.slot);
+                        let slot = pages.index().slot(round.ptr);
+                        pages.put_cached(slot);
                         depot.note_moved_out();
                     }
                 });
@@ -161,8 +162,9 @@ impl<B: Backend> State<B> {
 
     /// Takes an item back that was in a cache.
     fn put_round(&mut self, round: Round, todo: &mut Todo<'_, B>) {
-        self.pages.put_cached(round.slot);
-        if let Some(page) = self.pages.idle_page_of(round.slot) {
+        let slot = self.pages.index().slot(round.ptr);
+        self.pages.put_cached(slot);
+        if let Some(page) = self.pages.idle_page_of(slot) {
             self.offer(page, todo);
         }
     }
