@@ -16,8 +16,8 @@ impl Clear for Slot {
     fn clear(&mut self) {}
 }
 
-/// `sharded_slab::Pool` of blocks, which stay where they are. The key is cleared before the guard
-/// is dropped, which puts the object back.
+/// `sharded_slab::Pool` of blocks, which stay where they are. The key is cleared after the guard
+/// was dropped: while the guard of who created it is there, clearing has no effect.
 pub struct ShardedSlab(Pool<Slot>);
 
 impl Shared for ShardedSlab {
@@ -36,7 +36,9 @@ impl Shared for ShardedSlab {
 
     #[inline]
     fn put<'a>(&'a self, item: Self::Item<'a>) {
-        self.0.clear(item.key());
+        let key = item.key();
+        drop(item);
+        assert!(self.0.clear(key), "it is there");
     }
 
     #[inline]
@@ -64,7 +66,9 @@ impl Shared for ShardedSlabOwned {
 
     #[inline]
     fn put(&self, item: OwnedRefMut<Slot>) {
-        self.0.clear(item.key());
+        let key = item.key();
+        drop(item);
+        assert!(self.0.clear(key), "it is there");
     }
 
     #[inline]

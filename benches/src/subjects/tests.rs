@@ -13,7 +13,9 @@ use crate::subject::{Seat, Shared, Stock, Subject};
 fn addresses<S: Seat>(seat: &S, count: usize) -> HashSet<usize> {
     let mut held: Vec<_> = (0..count).map(|_| seat.get()).collect();
     let addresses = held.iter_mut().map(|item| from_mut(S::first_byte(item)).addr()).collect();
-    held.into_iter().for_each(|item| seat.put(item));
+    for item in held {
+        seat.put(item);
+    }
     addresses
 }
 
