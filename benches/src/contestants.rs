@@ -18,7 +18,9 @@ use crate::subjects::mutex_condvar::{MutexCondvar, ParkingLot, Std};
 use crate::subjects::object_pool::ObjectPool;
 use crate::subjects::opool::Opool;
 use crate::subjects::ours::Ours;
+use crate::subjects::ours_by_handle::OursByHandle;
 use crate::subjects::ours_raw::OursRaw;
+use crate::subjects::ours_raw_by_handle::OursRawByHandle;
 use crate::subjects::sharded_slab::{ShardedSlab, ShardedSlabOwned};
 use crate::workloads::{burst, bytes, churn, contended, create, memory, remote, scale, scarce, uncontended};
 
@@ -37,6 +39,9 @@ pub fn cases() -> Vec<Case> {
     }
     takes_part!(Ours<USUAL>:                  uncontended contended scarce remote burst churn);
     takes_part!(OursRaw<USUAL>:               uncontended contended scarce remote burst churn);
+    // A handle is one thread's, and so is what it gets.
+    takes_part!(OursByHandle<USUAL>:          uncontended contended scarce burst churn);
+    takes_part!(OursRawByHandle<USUAL>:       uncontended contended scarce burst churn);
     // Shared with nobody: the limit of what one thread can do.
     takes_part!(BareArray:                    uncontended burst);
     // Without a bound, so never scarce.
@@ -63,7 +68,8 @@ pub fn cases() -> Vec<Case> {
             bytes::add::<$subject<$($allocator,)? { 256 * KIB }>, { 256 * KIB }>(&mut cases);
         )+ };
     }
-    in_sizes!(Ours<_> OursRaw<_> Allocator<MiMalloc, _> Allocator<Jemalloc, _> Allocator<System, _>);
+    in_sizes!(Ours<_> OursByHandle<_> OursRaw<_> OursRawByHandle<_>);
+    in_sizes!(Allocator<MiMalloc, _> Allocator<Jemalloc, _> Allocator<System, _>);
 
     scale::add(&mut cases);
     create::add(&mut cases);

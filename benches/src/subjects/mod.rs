@@ -20,8 +20,11 @@ pub mod mutex_condvar;
 pub mod object_pool;
 pub mod opool;
 pub mod ours;
+pub mod ours_by_handle;
 pub mod ours_raw;
+pub mod ours_raw_by_handle;
 pub mod sharded_slab;
+mod stocked;
 
 #[cfg(test)]
 mod tests;

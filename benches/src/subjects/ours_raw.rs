@@ -1,12 +1,11 @@
 //! This workspace's pool of memory: `get`, and an unsafe `put`.
 
-use std::alloc::Layout;
 use std::mem::MaybeUninit;
 
 use pool::RawPool;
 
-use super::ours::{items_per_page, pages, room};
-use crate::subject::{Block, Memory, Shared, Stock};
+use super::stocked::memory;
+use crate::subject::{Memory, Shared, Stock};
 
 /// `RawPool` of memory for blocks.
 #[derive(Debug)]
@@ -18,9 +17,7 @@ impl<const BYTES: usize> Shared for OursRaw<BYTES> {
     type Item<'a> = Memory;
 
     fn new(stock: Stock) -> Self {
-        let layout = Layout::new::<Block<BYTES>>();
-        let builder = RawPool::builder(layout, pages(stock)).items_per_page(items_per_page(stock, layout));
-        Self(builder.build(room(layout)).expect("a good pool"))
+        Self(memory::<BYTES>(stock))
     }
 
     #[inline]

@@ -65,7 +65,9 @@ where
 fn all_give_distinct_objects() {
     gives_distinct_objects::<ours::Ours<64>>();
     gives_distinct_objects::<ours::Ours<{ 256 * 1024 }>>();
+    gives_distinct_objects::<ours_by_handle::OursByHandle<64>>();
     gives_distinct_objects::<ours_raw::OursRaw<64>>();
+    gives_distinct_objects::<ours_raw_by_handle::OursRawByHandle<64>>();
     gives_distinct_objects::<allocator::Allocator<MiMalloc, 64>>();
     gives_distinct_objects::<allocator::Allocator<tikv_jemallocator::Jemalloc, 64>>();
     gives_distinct_objects::<allocator::Allocator<std::alloc::System, 64>>();
