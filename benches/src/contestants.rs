@@ -21,6 +21,7 @@ use crate::subjects::ours::Ours;
 use crate::subjects::ours_by_handle::OursByHandle;
 use crate::subjects::ours_raw::OursRaw;
 use crate::subjects::ours_raw_by_handle::OursRawByHandle;
+use crate::subjects::ring_alone::RingAlone;
 use crate::subjects::sharded_slab::{ShardedSlab, ShardedSlabOwned};
 use crate::workloads::{burst, bytes, churn, contended, create, memory, remote, scale, scarce, uncontended};
 
@@ -42,8 +43,9 @@ pub fn cases() -> Vec<Case> {
     // A handle is one thread's, and so is what it gets.
     takes_part!(OursByHandle<USUAL>:          uncontended contended scarce burst churn);
     takes_part!(OursRawByHandle<USUAL>:       uncontended contended scarce burst churn);
-    // Shared with nobody: the limit of what one thread can do.
+    // The limits of what can be done: shared with nobody, and nothing at all.
     takes_part!(BareArray:                    uncontended burst);
+    takes_part!(RingAlone:                    remote);
     // Without a bound, so never scarce.
     takes_part!(Allocator<MiMalloc, USUAL>:   uncontended contended remote burst churn);
     takes_part!(Allocator<Jemalloc, USUAL>:   uncontended contended remote burst churn);

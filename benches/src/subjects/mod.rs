@@ -23,6 +23,7 @@ pub mod ours;
 pub mod ours_by_handle;
 pub mod ours_raw;
 pub mod ours_raw_by_handle;
+pub mod ring_alone;
 pub mod sharded_slab;
 mod stocked;
 
