@@ -1,47 +1,26 @@
-//! A get and a put by one thread, beside what people would use instead.
+//! A get and a put by one thread, and what the front adds to them.
 
 #[cfg(loom)]
 fn main() {}
 
 #[cfg(not(loom))]
-mod uncontended {
+fn main() {
+    benches::criterion::run(&[benches::case::Bench::Uncontended], front::bench);
+}
+
+#[cfg(not(loom))]
+mod front {
+    use std::alloc::Layout;
     use std::hint::black_box;
     use std::pin::pin;
     use std::task::{Context, Waker};
 
-    use criterion::{Criterion, Throughput, criterion_group};
-    use kva::Shape;
-    use pool::Pool;
+    use criterion::{Criterion, Throughput};
+    use pool::{Pool, RawPool};
 
-    fn pair(c: &mut Criterion) {
-        let mut group = c.benchmark_group("pair");
-        group.throughput(Throughput::Elements(1));
-        for bytes in [64, 4096, 256 * 1024] {
-            let pool = benches::pool(bytes);
-            group.bench_function(format!("pool/{bytes}"), |b| {
-                b.iter(|| {
-                    let item = pool.get().expect("an item");
-                    // SAFETY: nobody uses it.
-                    unsafe { pool.put(black_box(item)) }.expect("it is out");
-                });
-            });
-            group.bench_function(format!("malloc/{bytes}"), |b| {
-                b.iter(|| drop(black_box(Vec::<u8>::with_capacity(bytes))));
-            });
-        }
-        let stack = parking_lot_stack();
-        group.bench_function("mutex_vec", |b| {
-            b.iter(|| {
-                let item = stack.lock().pop().expect("an item");
-                stack.lock().push(black_box(item));
-            });
-        });
-        group.finish();
-    }
-
-    /// What the front adds: guards, a future that is ready, and a page that comes and goes, which
-    /// is where events would be emitted.
-    fn front(c: &mut Criterion) {
+    /// Guards, a future that is ready, and a page that comes and goes, which is where events would
+    /// be emitted.
+    pub(super) fn bench(c: &mut Criterion) {
         let mut group = c.benchmark_group("front");
         group.throughput(Throughput::Elements(1));
         let objects = Pool::builder(16, || [0_u64; 8]).build(benches::arena(1 << 20)).expect("a good pool");
@@ -54,7 +33,8 @@ mod uncontended {
                 black_box(item.is_ready())
             });
         });
-        let pages = benches::pool(4096);
+        let pages = RawPool::builder(Layout::new::<[u64; 512]>(), 64).build(benches::arena(16 << 20));
+        let pages = pages.expect("a good pool");
         group.bench_function("page", |b| {
             b.iter(|| {
                 let item = pages.get().expect("an item");
@@ -65,30 +45,4 @@ mod uncontended {
         });
         group.finish();
     }
-
-    #[allow(clippy::disallowed_types, reason = "a peer, measured as people write it")]
-    fn parking_lot_stack() -> parking_lot::Mutex<Vec<usize>> {
-        parking_lot::Mutex::new(vec![0])
-    }
-
-    fn spans(c: &mut Criterion) {
-        let mut group = c.benchmark_group("span");
-        group.throughput(Throughput::Elements(1));
-        let arena = benches::arena(64 << 20);
-        for (len, align) in [(1, 1), (4, 4), (64, 1)] {
-            let shape = Shape::aligned(len, align).expect("a good shape");
-            group.bench_function(format!("{len}_at_{align}"), |b| {
-                b.iter(|| arena.free(arena.try_alloc(black_box(shape)).expect("free")));
-            });
-        }
-        group.finish();
-    }
-
-    criterion_group!(group, pair, front, spans);
-}
-
-#[cfg(not(loom))]
-fn main() {
-    uncontended::group();
-    criterion::Criterion::default().configure_from_args().final_summary();
 }

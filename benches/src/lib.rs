@@ -1,9 +1,42 @@
-//! What the benches share: an arena and pools over it.
+//! What a get and a put cost: this workspace's pool beside what people use instead.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`subject`] | what is measured, and what a thread does with it |
+//! | [`subjects`] | the subjects, a file each |
+//! | [`workloads`] | what is done with them, a file each |
+//! | [`contestants`] | the table of who takes part in what |
+//! | [`case`] | one subject in one workload, ready to be measured |
+//! | [`criterion`] | cases as benches of Criterion |
+//! | [`results`] | what a run of the contest writes down |
+//!
+//! The binary `contest` measures cases in interleaved rounds; `cargo bench` measures the same ones
+//! by Criterion. None of it runs in loom's small worlds.
 
-use std::alloc::Layout;
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures are estimates")]
+
+#[cfg(not(loom))]
+pub mod case;
+#[cfg(not(loom))]
+pub mod contestants;
+#[cfg(not(loom))]
+pub mod criterion;
+#[cfg(not(loom))]
+mod overtakes;
+#[cfg(not(loom))]
+pub mod results;
+#[cfg(not(loom))]
+pub mod statistics;
+#[cfg(not(loom))]
+pub mod subject;
+#[cfg(not(loom))]
+pub mod subjects;
+#[cfg(not(loom))]
+pub mod threads;
+#[cfg(not(loom))]
+pub mod workloads;
 
 use kva::{Arena, Region, Reserve};
-use pool::RawPool;
 
 /// An arena of `bytes` bytes, in quanta of 4 KiB.
 ///
@@ -13,14 +46,4 @@ use pool::RawPool;
 pub fn arena(bytes: usize) -> Arena {
     let region = Region::reserve(bytes, Reserve::new()).expect("address space");
     Arena::new(region, 4096).expect("a good arena")
-}
-
-/// A pool of items of `bytes` bytes, with 16 MiB behind it.
-///
-/// # Panics
-/// If there is no memory.
-#[must_use]
-pub fn pool(bytes: usize) -> RawPool {
-    let layout = Layout::from_size_align(bytes, 8).expect("a good layout");
-    RawPool::builder(layout, 64).build(arena(16 << 20)).expect("a good pool")
 }
