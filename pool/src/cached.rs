@@ -144,13 +144,13 @@ impl<B: Backend> Core<B> {
         })
     }
 
-    /// Takes what is wanted, one item, if it is there and nobody waits: no law of rest can break by
-    /// that. By way of the calling thread's cache, where there is one.
+    /// Takes what is wanted, one item, if it is there and no law of rest can break by that: nobody
+    /// waits, or who does knows. By way of the calling thread's cache, where there is one.
     pub(crate) fn take_at_rest(&self, want: Want) -> Option<Loan> {
         let owned = self.own();
         let mut state = self.lock_for_cache();
         if !state.is_at_rest() {
-            return None;
+            return state.take_beside(want);
         }
         if let Some(round) = owned.as_ref().and_then(|owned| state.take_through(owned)) {
             drop(state);
@@ -173,13 +173,16 @@ impl<B: Backend> Core<B> {
         loan
     }
 
-    /// Puts an item where nobody waits: no law of rest can break by that. By way of the calling
+    /// Puts an item where no law of rest can break by that: nobody waits, or who does knows. By way of the calling
     /// thread's cache, where there is one.
     pub(crate) fn put_at_rest(&self, loan: Loan) -> bool {
         let cached = loan.constructed == self.keeps_objects();
         let owned = if cached { self.own() } else { None };
         let mut state = self.lock_for_cache();
-        if !state.is_at_rest() || (B::CREATES && !loan.constructed) {
+        if !state.is_at_rest() {
+            return state.put_beside(loan);
+        }
+        if B::CREATES && !loan.constructed {
             return false;
         }
         if let Some(owned) = &owned {

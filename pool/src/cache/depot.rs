@@ -9,7 +9,7 @@
 //! Where that is nothing, there are no caches: there the lock is cheaper than sweeping.
 //!
 //! Within that, it begins small and doubles when the depot's lock is contended, as in the magazine
-//! paper: a larger magazine is exchanged less often.
+//! paper, or when the depot has no empty one left: a larger magazine is exchanged less often.
 //!
 //! # How long a pool stays scarce
 //!
@@ -23,7 +23,7 @@ use std::mem;
 use crossbeam_utils::CachePadded;
 use kva::sync::{Arc, BATCH, ROUNDS};
 
-use super::{Cache, Magazine, Owned};
+use super::{Cache, Magazine, Magazines, Owned};
 use crate::loan::Round;
 
 /// So many operations in a row, while nobody has to wait, end the scarcity. See above.
@@ -230,8 +230,12 @@ impl Depot {
         self.contended += 1;
         if self.contended >= CONTENDED {
             self.contended = 0;
-            self.rounds = (self.rounds * 2).min(ROUNDS);
+            self.double();
         }
+    }
+
+    fn double(&mut self) {
+        self.rounds = (self.rounds * 2).min(ROUNDS);
     }
 
     /// Whether there may be a cache more, in a pool of so many items.
@@ -310,22 +314,24 @@ impl Depot {
     /// # Safety
     /// As for [`Owned::locked`].
     pub(crate) unsafe fn stow(&mut self, owned: &Owned, round: Round, items: usize) -> bool {
-        let rounds = self.rounds(items);
+        let stow = |magazines: &mut Magazines| {
+            magazines.resize(self.rounds(items));
+            if magazines.push(round) {
+                return true;
+            }
+            let Some(empty) = self.shelves.empty.pop() else {
+                self.double();
+                magazines.resize(self.rounds(items));
+                return magazines.push(round);
+            };
+            let full = magazines.exchange(empty);
+            self.moved = self.moved.wrapping_sub(full.len() as u64);
+            self.shelves.full.push(full);
+            magazines.resize(self.rounds(items));
+            magazines.push(round)
+        };
         // SAFETY: the caller's promise.
-        unsafe {
-            owned.locked(|magazines| {
-                magazines.resize(rounds);
-                if magazines.push(round) {
-                    return true;
-                }
-                let Some(empty) = self.shelves.empty.pop() else { return false };
-                let full = magazines.exchange(empty);
-                self.moved = self.moved.wrapping_sub(full.len() as u64);
-                self.shelves.full.push(full);
-                magazines.resize(rounds);
-                magazines.push(round)
-            })
-        }
+        unsafe { owned.locked(stow) }
     }
 
     /// The rounds that are in the depot, to be put back.

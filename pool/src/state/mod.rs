@@ -26,6 +26,7 @@ use crate::todo::{Heir, Todo, Unused};
 use crate::waiter::{Class, Leaves, News, Queue, Waiter, Want};
 use crate::waits::Waits;
 
+mod beside;
 mod caching;
 mod giving;
 mod settle;

@@ -101,6 +101,11 @@ impl<E> Line<E> {
         self.shared(node_of(node), |shared| shared.want)
     }
 
+    /// Whether the oldest waiter was told to look and has not yet.
+    pub(super) fn is_head_kicked(&self) -> bool {
+        self.head.is_some_and(|head| self.shared(head, |shared| shared.kicked))
+    }
+
     /// The room for all but the first item of an unlinked node.
     pub(super) fn take_rest(&mut self, node: Pin<&Waiter<E>>) -> Rest {
         self.shared_mut(node_of(node), |shared| std::mem::take(&mut shared.rest))

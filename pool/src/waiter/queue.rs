@@ -237,6 +237,11 @@ impl<E> Queue<E> {
         self.line_mut(class).kick_head()
     }
 
+    /// Whether the oldest waiter of the class was told to look and has not yet.
+    pub(crate) fn is_head_kicked(&self, class: Class) -> bool {
+        self.line(class).is_head_kicked()
+    }
+
     /// What the oldest waiter of the class wants, and its room for it.
     pub(crate) fn head_room(&mut self, class: Class) -> Option<(Want, Rest, Option<Instant>)> {
         self.line_mut(class).head_room()
