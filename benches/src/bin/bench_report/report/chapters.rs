@@ -1,0 +1,177 @@
+//! The benches, each with what a reader has to know to read its figures.
+//!
+//! The texts say what is measured, and how to read it. They name no figure of a run.
+
+use super::grid::Grid;
+use super::plot::{self, Plot};
+use super::run::{Row, Run, distinct};
+use super::tables;
+
+/// One bench in the report.
+pub(crate) struct Chapter {
+    pub(crate) bench: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+    kind: Kind,
+}
+
+/// How a bench is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A column and bars for each place.
+    Bars,
+    /// A column for each number of threads, and lines over them.
+    Threads,
+    /// A column for each size, and lines over them.
+    Sizes,
+    /// A column for each scale, and a line for each kind of them.
+    Scales,
+    /// A table for each shape, and throughput against the longest waits.
+    Waits,
+    Memory,
+}
+
+/// All of them, in the order of the report.
+pub(crate) const CHAPTERS: [Chapter; 10] = [
+    Chapter {
+        bench: "uncontended",
+        title: "One thread",
+        text: "One thread gets an item and puts it back, over and over, and nobody else is there. Nanoseconds a \
+               pair. `ours` is `Pool::get` and the drop of its guard, as most people call it; `ours, by handle` \
+               goes through `Pool::local`, which has found the thread's cache already. An allocator's pair is \
+               an alloc and a free of as many bytes. The thread-local array bounds nothing, serves one thread, and \
+               frees nothing: it is the limit, not a peer.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: "contended",
+        title: "Several threads on one pool",
+        text: "The same pair by several threads at once, on one pool. Nanoseconds a pair as each thread sees it: a \
+               line that stays flat is a pool whose threads don't meet. There are more threads than processors in \
+               the last columns, whose figures are then mostly what the scheduler makes of it.",
+        kind: Kind::Threads,
+    },
+    Chapter {
+        bench: "scarce",
+        title: "More threads than objects",
+        text: "More threads than there are objects, so that most of them wait. Barging pools (a mutex and a condvar, \
+               a channel) let whoever runs take what was put: many gets a second, and some thread waits very long. \
+               Pools that hand each object to who waits longest are fair, and pay a switch of threads for each get. \
+               Bounded bypass is to have both. \"Fairness\" is the fewest gets of a thread over the most, 1 at best; \
+               \"overtakes\" is how many later arrivals went before any one waiter, at most, where the pool counts \
+               it. In the plots, good is to the right and down.",
+        kind: Kind::Waits,
+    },
+    Chapter {
+        bench: "remote",
+        title: "One thread gets, another puts",
+        text: "Items travel from the thread that gets them to one that puts them: what caches of one thread are bad \
+               at, since one of them only fills and the other only empties. Nanoseconds an item.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: "burst",
+        title: "Sixty-four gets, sixty-four puts",
+        text: "A thread gets 64 items and then puts them all, which is more than a small cache holds. Nanoseconds a \
+               pair.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: "churn",
+        title: "Threads that come and go",
+        text: "Threads that live for a few pairs each: what a thread's first get and its exit cost. The time of \
+               starting a thread is in every figure alike.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: "bytes",
+        title: "Larger items",
+        text: "The pair of one thread with items of several sizes, which nobody touches. A pool hands out what is \
+               there, so that the size should not matter; an allocator has to find it.",
+        kind: Kind::Sizes,
+    },
+    Chapter {
+        bench: "scale",
+        title: "Pages, waiters, pools",
+        text: "What a pair costs in a pool of more and more pages, with more and more others waiting, and with more \
+               and more pools in use. Flat is good: nothing on these paths looks through a list.",
+        kind: Kind::Scales,
+    },
+    Chapter {
+        bench: "create",
+        title: "Making a pool",
+        text: "A pool with room for a million items, from the builder to its first item. Its tables are reserved, \
+               and the kernel backs them as they are used. Nanoseconds in all.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: "memory",
+        title: "Memory",
+        text: "What the pool keeps for each item besides the item. All of it is out of band: items are aligned as was \
+               asked for, and nothing is written into them.",
+        kind: Kind::Memory,
+    },
+];
+
+/// The rows of one shape of `scarce`, and what it is called.
+pub(crate) struct Scarce<'a> {
+    pub(crate) title: String,
+    /// As part of the name of a file.
+    pub(crate) slug: String,
+    pub(crate) rows: Vec<&'a Row>,
+}
+
+impl Chapter {
+    /// The tables of the bench, each with a heading of its own if it has one.
+    pub(crate) fn tables(&self, run: &Run) -> Vec<(Option<String>, Grid)> {
+        match self.kind {
+            Kind::Waits => {
+                scarce(run).into_iter().map(|shape| (Some(shape.title), tables::waits(&shape.rows))).collect()
+            }
+            Kind::Memory => vec![(None, tables::memory(run))],
+            Kind::Bars | Kind::Threads | Kind::Sizes | Kind::Scales => {
+                vec![(None, tables::bench(run, self.bench))]
+            }
+        }
+    }
+
+    /// Its plots. None where there is nothing to compare.
+    pub(crate) fn plots(&self, run: &Run) -> Vec<Plot> {
+        match self.kind {
+            Kind::Bars => plot::bars(run, self.bench, self.title),
+            Kind::Threads => plot::over_threads(run, self.bench, self.title).into_iter().collect(),
+            Kind::Sizes => plot::over_sizes(run, self.bench, self.title).into_iter().collect(),
+            Kind::Scales => plot::over_scales(run, self.title).into_iter().collect(),
+            Kind::Waits => scarce(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
+            Kind::Memory => Vec::new(),
+        }
+    }
+}
+
+/// The shapes of `scarce`, in the order of the run.
+fn scarce(run: &Run) -> Vec<Scarce<'_>> {
+    let key = |row: &Row| (row.threads, row.objects, row.work);
+    let shape = |of: (u32, Option<u32>, bool)| {
+        let (threads, objects, work) = of;
+        let objects = objects.map_or_else(|| "some".to_owned(), |objects| objects.to_string());
+        Scarce {
+            title: format!("{threads} threads, {objects} objects{}", if work { ", with work while held" } else { "" }),
+            slug: format!("{threads}x{objects}{}", if work { "-work" } else { "" }),
+            rows: run.of("scarce").filter(|row| key(row) == of).collect(),
+        }
+    };
+    distinct(run.of("scarce").map(key)).into_iter().map(shape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_has_a_figure_of_a_run() {
+        for chapter in &CHAPTERS {
+            assert!(!chapter.text.contains(" ns"), "{}", chapter.bench);
+            assert!(!chapter.text.contains("  "), "{}", chapter.bench);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The plots, as SVG.
+//!
+//! Drawn with kuva: of the crates that write SVG, it is the one that is kept (several releases a year,
+//! plain Rust, three small dependencies) and that has horizontal bars with room for long names,
+//! logarithmic axes, and a place for a style sheet. plotters, which Criterion brings along, had its
+//! last release in 2024, and knows neither text widths without a font library nor styles; poloto is
+//! abandoned; charming needs a JavaScript engine for SVG; charts-rs has no logarithmic axes.
+
+mod bars;
+mod lines;
+mod scatter;
+mod style;
+
+pub(crate) use bars::bars;
+pub(crate) use lines::{over_scales, over_sizes, over_threads};
+pub(crate) use scatter::waits;
+
+/// A file, and what it shows for who cannot see it.
+#[derive(Debug)]
+pub(crate) struct Plot {
+    pub(crate) file: String,
+    pub(crate) alt: String,
+    pub(crate) svg: String,
+}
+
+/// A name as part of the name of a file.
+fn slug(name: &str) -> String {
+    let dashed: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let words: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_plain() {
+        assert_eq!(slug("64 B, 2 threads"), "64-b-2-threads");
+        assert_eq!(slug("8x2 (work)"), "8x2-work");
+    }
+}

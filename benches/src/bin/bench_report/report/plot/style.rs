@@ -1,0 +1,181 @@
+//! What all plots have in common: size, letters, colours, and how they turn dark.
+//!
+//! A plot has the colours of light mode in it, so that whatever draws SVG can draw it; a style sheet
+//! exchanges each for its partner where dark mode is preferred. It has a background of its own, since a
+//! page may be light where the reader's system is dark.
+//!
+//! Plots are narrow with large letters: on a telephone a picture is shrunk to some 350 pixels.
+
+use std::fmt::Write;
+
+use kuva::backend::svg::SvgBackend;
+use kuva::plot::legend::LegendPosition;
+use kuva::plot::line::LineStyle;
+use kuva::plot::scatter::MarkerShape;
+use kuva::render::layout::Layout;
+use kuva::render::plots::Plot;
+use kuva::render::render::render_multiple;
+use kuva::render::theme::Theme;
+
+use crate::report::run::{Run, distinct};
+use crate::report::subjects::{BARE_ARRAY, BY_HANDLE, OURS, is_ours};
+
+/// Pixels from left to right.
+pub(super) const WIDTH: f64 = 560.0;
+/// Pixels of letters.
+pub(super) const LETTERS: u32 = 16;
+
+/// A colour in light mode and its partner in dark mode. All are different, so that the style sheet can
+/// tell them apart, and each has enough contrast with its background for text.
+struct Pair {
+    light: &'static str,
+    dark: &'static str,
+}
+
+const BACKGROUND: Pair = Pair { light: "#ffffff", dark: "#0d1117" };
+const INK: Pair = Pair { light: "#1f2328", dark: "#e6edf3" };
+const RULES: Pair = Pair { light: "#d1d9e0", dark: "#3d444d" };
+
+/// Warm, for ours: through the thread-local, by handle, others.
+const OUR_COLOURS: [Pair; 3] = [
+    Pair { light: "#c2410c", dark: "#fb923c" },
+    Pair { light: "#b91c1c", dark: "#f87171" },
+    Pair { light: "#a16207", dark: "#facc15" },
+];
+/// What no pool can be faster than.
+const BARE_COLOUR: Pair = Pair { light: "#1c1917", dark: "#fafaf9" };
+/// Cool, for the others. With the dashes below there are enough for fifteen of them.
+const THEIR_COLOURS: [Pair; 5] = [
+    Pair { light: "#1d4ed8", dark: "#60a5fa" },
+    Pair { light: "#15803d", dark: "#4ade80" },
+    Pair { light: "#7e22ce", dark: "#c084fc" },
+    Pair { light: "#0e7490", dark: "#22d3ee" },
+    Pair { light: "#57534e", dark: "#a8a29e" },
+];
+
+fn pairs() -> impl Iterator<Item = &'static Pair> {
+    [&BACKGROUND, &INK, &RULES, &BARE_COLOUR].into_iter().chain(&OUR_COLOURS).chain(&THEIR_COLOURS)
+}
+
+/// How a subject is drawn, in all plots alike.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) colour: &'static str,
+    pub(super) width: f64,
+    pub(super) dashes: LineStyle,
+    pub(super) marker: MarkerShape,
+}
+
+/// How each subject of a run is drawn. Colours go by the order of the run.
+pub(super) fn look(run: &Run, subject: &str) -> Look {
+    let (dashes, marker) = (LineStyle::Solid, MarkerShape::Circle);
+    if subject == BARE_ARRAY {
+        return Look { colour: BARE_COLOUR.light, width: 2.0, dashes: LineStyle::Dotted, marker };
+    }
+    if is_ours(subject) {
+        let nth = [OURS, BY_HANDLE].iter().position(|ours| *ours == subject).unwrap_or(2);
+        return Look { colour: OUR_COLOURS[nth].light, width: 4.0, dashes, marker: MarkerShape::Star };
+    }
+    let others = run.rows.iter().map(|row| &*row.subject).filter(|name| !is_ours(name) && *name != BARE_ARRAY);
+    let nth = distinct(others).iter().position(|name| *name == subject).unwrap_or(0);
+    let (colour, again) = (nth % THEIR_COLOURS.len(), nth / THEIR_COLOURS.len());
+    let (dashes, marker) = [
+        (LineStyle::Solid, MarkerShape::Circle),
+        (LineStyle::Dashed, MarkerShape::Square),
+        (LineStyle::Dotted, MarkerShape::Triangle),
+    ][again % 3]
+        .clone();
+    Look { colour: THEIR_COLOURS[colour].light, width: 2.0, dashes, marker }
+}
+
+/// How the `nth` of some lines of ours is drawn.
+pub(super) fn nth_of_ours(nth: usize) -> Look {
+    let (dashes, marker) = (LineStyle::Solid, [MarkerShape::Circle, MarkerShape::Square, MarkerShape::Diamond][nth % 3]);
+    Look { colour: OUR_COLOURS[nth % OUR_COLOURS.len()].light, width: 3.0, dashes, marker }
+}
+
+/// The colour of text on the background.
+pub(super) const fn ink() -> &'static str {
+    INK.light
+}
+
+/// A layout with the common style, for these plots.
+pub(super) fn layout(plots: &[Plot], title: &str, height: f64) -> Layout {
+    let theme = Theme {
+        background: BACKGROUND.light.into(),
+        axis_color: INK.light.into(),
+        grid_color: RULES.light.into(),
+        tick_color: INK.light.into(),
+        text_color: INK.light.into(),
+        legend_bg: BACKGROUND.light.into(),
+        legend_border: "none".into(),
+        ..Theme::light()
+    };
+    Layout::auto_from_plots(plots)
+        .with_theme(theme)
+        .with_width(WIDTH)
+        .with_height(height)
+        .with_title(title)
+        .with_title_size(18)
+        .with_label_size(LETTERS)
+        .with_tick_size(LETTERS)
+        .with_body_size(LETTERS)
+        .with_legend_position(LegendPosition::OutsideBottomColumns)
+        .with_legend_box(false)
+}
+
+/// The drawing, with the style sheet, a name for who cannot see it, and a box by which it scales.
+pub(super) fn svg(plots: Vec<Plot>, layout: Layout, alt: &str) -> String {
+    let mut scene = render_multiple(plots, layout);
+    scene.defs.push(sheet());
+    let (width, height) = (scene.width, scene.height);
+    let root = format!(r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{}" "#, escaped(alt));
+    let mut svg = SvgBackend::new().with_pretty(true).render_scene(&scene).replacen("<svg ", &root, 1);
+    svg.push('\n');
+    svg
+}
+
+/// Exchanges each colour for its partner. A rule of a sheet wins over an attribute.
+fn sheet() -> String {
+    let mut sheet = String::from("<style>@media (prefers-color-scheme: dark) {");
+    for Pair { light, dark } in pairs() {
+        let _ = write!(sheet, "[fill=\"{light}\"]{{fill:{dark}}}[stroke=\"{light}\"]{{stroke:{dark}}}");
+    }
+    sheet + "}</style>"
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance and contrast, as the Web Content Accessibility Guidelines define them.
+    fn contrast(one: &str, other: &str) -> f64 {
+        let luminance = |colour: &str| {
+            let channel = |at: usize| {
+                let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn no_two_colours_are_the_same() {
+        let light: Vec<&str> = pairs().map(|pair| pair.light).collect();
+        assert_eq!(distinct(light.iter()).len(), light.len());
+    }
+
+    #[test]
+    fn what_is_drawn_can_be_told_from_the_background() {
+        for pair in pairs().filter(|pair| ![BACKGROUND.light, RULES.light].contains(&pair.light)) {
+            assert!(contrast(pair.light, BACKGROUND.light) >= 4.5, "{}", pair.light);
+            assert!(contrast(pair.dark, BACKGROUND.dark) >= 4.5, "{}", pair.dark);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Who is who among the subjects: names that the targets ask for, and which of two kinds those have
+//! that make their getters wait.
+
+/// This pool, through the thread-local.
+pub(crate) const OURS: &str = "ours";
+/// This pool, through a thread's own handle.
+pub(crate) const BY_HANDLE: &str = "ours, by handle";
+/// What no pool can be faster than. It bounds nothing and serves one thread: no peer.
+pub(crate) const BARE_ARRAY: &str = "bare thread-local array";
+pub(crate) const MIMALLOC: &str = "mimalloc";
+pub(crate) const ARRAY_QUEUE: &str = "ArrayQueue";
+
+/// Whoever comes first takes what was put: fast, and starves.
+pub(crate) const BARGING: [&str; 3] = ["std mutex + condvar", "parking_lot mutex + condvar", "crossbeam-channel"];
+/// Whoever waits longest is handed what was put: fair, and slow.
+pub(crate) const FAIR: [&str; 2] = ["strict hand-off", "deadpool unmanaged"];
+
+/// Whether this is this workspace's pool, in whichever way it is called.
+pub(crate) fn is_ours(subject: &str) -> bool {
+    subject.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+}
+
+/// Whether this is somebody else's, and does what a pool does.
+pub(crate) fn is_peer(subject: &str) -> bool {
+    !is_ours(subject) && subject != BARE_ARRAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_are_told_by_the_first_word() {
+        assert!(is_ours(OURS) && is_ours(BY_HANDLE));
+        assert!(!is_ours("ourselves") && !is_ours(MIMALLOC));
+        assert!(is_peer(MIMALLOC) && !is_peer(OURS) && !is_peer(BARE_ARRAY));
+    }
+}

@@ -1,0 +1,105 @@
+//! The tables: the targets, a bench, the waits of one scarce shape, the memory, the counts.
+
+use super::grid::Grid;
+use super::number::{duration, figure};
+use super::run::{Place, Row, Run, distinct, threads_of};
+use super::verdict::{Outcome, Verdict};
+
+/// What a cell says where there is nothing to say.
+const NONE: &str = "-";
+
+/// The targets beside the figures. What was missed is emphasised.
+pub(crate) fn targets(verdicts: &[Verdict], emphasised: fn(&str) -> String) -> Grid {
+    let mut grid = Grid::new(["what", "target", "figure", ""]);
+    for verdict in verdicts {
+        let words = match verdict.outcome {
+            Outcome::Missed => emphasised(&verdict.words),
+            Outcome::Met | Outcome::NotMeasured => verdict.words.clone(),
+        };
+        let figure = verdict.figure.clone().unwrap_or_else(|| NONE.to_owned());
+        grid.row(vec![verdict.what.to_owned(), verdict.target.clone(), figure, words]);
+    }
+    grid
+}
+
+/// A row a subject, a column a place: nanoseconds, and how many times ours that is. The fastest of
+/// the last column come first; those who are not in it come last.
+pub(crate) fn bench(run: &Run, bench: &str) -> Grid {
+    let places = run.places(bench);
+    let names = place_names(&places);
+    let mut subjects = distinct(run.of(bench).map(|row| &*row.subject));
+    if let Some(&last) = places.last() {
+        let cost = |subject: &&str| run.ns(last, subject).unwrap_or(f64::INFINITY);
+        subjects.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
+    }
+    let mut grid = Grid::new(["".to_owned()].into_iter().chain(names));
+    for subject in subjects {
+        let cell = |place: &Place<'_>| {
+            let row = run.at(*place).find(|row| row.subject == subject);
+            row.and_then(cost).unwrap_or_else(|| NONE.to_owned())
+        };
+        grid.row([subject.to_owned()].into_iter().chain(places.iter().map(cell)).collect());
+    }
+    grid
+}
+
+fn cost(row: &Row) -> Option<String> {
+    let ns = figure(row.median_ns?);
+    Some(match row.ratio_to_ours {
+        Some(ratio) => format!("{ns} ({} x)", figure(ratio)),
+        None => ns,
+    })
+}
+
+/// What tells the places of one bench from each other: shapes, numbers of threads, or both.
+pub(crate) fn place_names(places: &[Place<'_>]) -> Vec<String> {
+    let one_shape = places.iter().all(|place| place.shape == places[0].shape);
+    let one_number = places.iter().all(|place| place.threads == places[0].threads);
+    let name = |place: &Place<'_>| match (one_shape, one_number) {
+        (_, true) => place.shape.to_owned(),
+        (true, false) => threads_of(place.threads),
+        (false, false) => format!("{}, {}", place.shape, threads_of(place.threads)),
+    };
+    places.iter().map(name).collect()
+}
+
+/// One shape of `scarce`: who serves most, who makes wait longest. The most gets come first.
+pub(crate) fn waits(rows: &[&Row]) -> Grid {
+    let mut rows = rows.to_vec();
+    rows.sort_by(|one, other| other.ops_per_s.unwrap_or(0.0).total_cmp(&one.ops_per_s.unwrap_or(0.0)));
+    let mut grid = Grid::new(["", "million gets/s", "p50", "p99", "p99.99", "longest", "fairness", "overtakes"]);
+    for row in rows {
+        let wait = |of: fn(&super::run::Waits) -> f64| row.wait_ns.as_ref().map(|waits| duration(of(waits)));
+        let cells = [
+            row.ops_per_s.map(|ops| figure(ops / 1e6)),
+            wait(|waits| waits.p50),
+            wait(|waits| waits.p99),
+            wait(|waits| waits.p99_99),
+            wait(|waits| waits.max),
+            row.fairness.map(figure),
+            row.largest_bypass.map(|overtakes| overtakes.to_string()),
+        ];
+        let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| NONE.to_owned()));
+        grid.row([row.subject.clone()].into_iter().chain(cells).collect());
+    }
+    grid
+}
+
+/// Memory beside the items.
+pub(crate) fn memory(run: &Run) -> Grid {
+    let mut grid = Grid::new(["", "shape", "bytes an item"]);
+    for row in run.of("memory") {
+        let bytes = row.bytes_per_item.map_or_else(|| NONE.to_owned(), figure);
+        grid.row(vec![row.subject.clone(), row.shape.clone(), bytes]);
+    }
+    grid
+}
+
+/// Instructions of a pair.
+pub(crate) fn instructions(run: &Run) -> Grid {
+    let mut grid = Grid::new(["", "instructions a pair"]);
+    for count in &run.instructions {
+        grid.row(vec![count.subject.clone(), figure(count.pair)]);
+    }
+    grid
+}
