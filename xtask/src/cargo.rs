@@ -48,11 +48,15 @@ pub(crate) fn with_strict_rustdoc(command: &mut Command) -> &mut Command {
     add_flags(command, "RUSTDOCFLAGS", &["-D", "warnings"])
 }
 
+/// Where everything that is built is kept.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), PathBuf::from)
+}
+
 /// Where everything built with `--cfg loom` is kept.
 pub(crate) fn loom_target_dir() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), PathBuf::from);
-    target.join("loom")
+    target_dir().join("loom")
 }
 
 /// Appends to a flags variable in the form that cargo will read: if

@@ -2,9 +2,10 @@
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `features` builds the feature matrix;
-//! `peers` puts this pool beside others. They only start cargo and read what
-//! comes back, so that every step can be repeated by hand.
+//! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
+//! read what comes back, so that every step can be repeated by hand.
 
+mod bench;
 mod cargo;
 mod features;
 mod loom;
@@ -26,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, loom models and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -37,6 +38,8 @@ enum Task {
     },
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
+    /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Features => features::check(),
         Task::Loom { filter } => loom::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: everything that has to hold before a commit.
 //!
 //! Needs a Rust toolchain and nothing else. Of that, rustfmt and clippy may be
-//! missing: their steps are then skipped aloud, because CI has both.
+//! missing: their steps are then skipped aloud, because CI has both. So is the
+//! count of instructions where there is no valgrind.
 
+use crate::bench;
 use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
 use crate::features;
 use crate::loom;
@@ -68,6 +70,13 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
     })?;
 
     steps.run("peers, ours", peers::ours)?;
+
+    steps.run("bench report", bench::report)?;
+
+    match bench::no_instructions() {
+        None => steps.run("instructions", bench::instructions)?,
+        Some(why) => steps.skip("instructions", why),
+    }
 
     steps.run("loom models", || loom::run(None))?;
 

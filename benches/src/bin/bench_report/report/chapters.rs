@@ -2,14 +2,17 @@
 //!
 //! The texts say what is measured, and how to read it. They name no figure of a run.
 
+use benches::case::Bench;
+use benches::results::{Row, Scarce};
+
 use super::grid::Grid;
 use super::plot::{self, Plot};
-use super::run::{Row, Run, distinct};
+use super::run::{Run, distinct};
 use super::tables;
 
 /// One bench in the report.
 pub(crate) struct Chapter {
-    pub(crate) bench: &'static str,
+    pub(crate) bench: Bench,
     pub(crate) title: &'static str,
     pub(crate) text: &'static str,
     kind: Kind,
@@ -34,7 +37,7 @@ enum Kind {
 /// All of them, in the order of the report.
 pub(crate) const CHAPTERS: [Chapter; 10] = [
     Chapter {
-        bench: "uncontended",
+        bench: Bench::Uncontended,
         title: "One thread",
         text: "One thread gets an item and puts it back, over and over, and nobody else is there. Nanoseconds a \
                pair. `ours` is `Pool::get` and the drop of its guard, as most people call it; `ours, by handle` \
@@ -44,7 +47,7 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
         kind: Kind::Bars,
     },
     Chapter {
-        bench: "contended",
+        bench: Bench::Contended,
         title: "Several threads on one pool",
         text: "The same pair by several threads at once, on one pool. Nanoseconds a pair as each thread sees it: a \
                line that stays flat is a pool whose threads don't meet. There are more threads than processors in \
@@ -52,7 +55,7 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
         kind: Kind::Threads,
     },
     Chapter {
-        bench: "scarce",
+        bench: Bench::Scarce,
         title: "More threads than objects",
         text: "More threads than there are objects, so that most of them wait. Barging pools (a mutex and a condvar, \
                a channel) let whoever runs take what was put: many gets a second, and some thread waits very long. \
@@ -63,49 +66,49 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
         kind: Kind::Waits,
     },
     Chapter {
-        bench: "remote",
+        bench: Bench::Remote,
         title: "One thread gets, another puts",
         text: "Items travel from the thread that gets them to one that puts them: what caches of one thread are bad \
                at, since one of them only fills and the other only empties. Nanoseconds an item.",
         kind: Kind::Bars,
     },
     Chapter {
-        bench: "burst",
+        bench: Bench::Burst,
         title: "Sixty-four gets, sixty-four puts",
         text: "A thread gets 64 items and then puts them all, which is more than a small cache holds. Nanoseconds a \
                pair.",
         kind: Kind::Bars,
     },
     Chapter {
-        bench: "churn",
+        bench: Bench::Churn,
         title: "Threads that come and go",
         text: "Threads that live for a few pairs each: what a thread's first get and its exit cost. The time of \
                starting a thread is in every figure alike.",
         kind: Kind::Bars,
     },
     Chapter {
-        bench: "bytes",
+        bench: Bench::Bytes,
         title: "Larger items",
         text: "The pair of one thread with items of several sizes, which nobody touches. A pool hands out what is \
                there, so that the size should not matter; an allocator has to find it.",
         kind: Kind::Sizes,
     },
     Chapter {
-        bench: "scale",
+        bench: Bench::Scale,
         title: "Pages, waiters, pools",
         text: "What a pair costs in a pool of more and more pages, with more and more others waiting, and with more \
                and more pools in use. Flat is good: nothing on these paths looks through a list.",
         kind: Kind::Scales,
     },
     Chapter {
-        bench: "create",
+        bench: Bench::Create,
         title: "Making a pool",
         text: "A pool with room for a million items, from the builder to its first item. Its tables are reserved, \
                and the kernel backs them as they are used. Nanoseconds in all.",
         kind: Kind::Bars,
     },
     Chapter {
-        bench: "memory",
+        bench: Bench::Memory,
         title: "Memory",
         text: "What the pool keeps for each item besides the item. All of it is out of band: items are aligned as was \
                asked for, and nothing is written into them.",
@@ -113,21 +116,22 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
     },
 ];
 
-/// The rows of one shape of `scarce`, and what it is called.
-pub(crate) struct Scarce<'a> {
+/// One shape of `scarce`, what it is called, and what each subject did in it.
+pub(crate) struct Shape<'a> {
     pub(crate) title: String,
     /// As part of the name of a file.
     pub(crate) slug: String,
-    pub(crate) rows: Vec<&'a Row>,
+    pub(crate) subjects: Vec<(&'a str, &'a Scarce)>,
 }
 
 impl Chapter {
     /// The tables of the bench, each with a heading of its own if it has one.
     pub(crate) fn tables(&self, run: &Run) -> Vec<(Option<String>, Grid)> {
         match self.kind {
-            Kind::Waits => {
-                scarce(run).into_iter().map(|shape| (Some(shape.title), tables::waits(&shape.rows))).collect()
-            }
+            Kind::Waits => shapes(run)
+                .into_iter()
+                .map(|shape| (Some(shape.title), tables::waits(&shape.subjects)))
+                .collect(),
             Kind::Memory => vec![(None, tables::memory(run))],
             Kind::Bars | Kind::Threads | Kind::Sizes | Kind::Scales => {
                 vec![(None, tables::bench(run, self.bench))]
@@ -142,25 +146,28 @@ impl Chapter {
             Kind::Threads => plot::over_threads(run, self.bench, self.title).into_iter().collect(),
             Kind::Sizes => plot::over_sizes(run, self.bench, self.title).into_iter().collect(),
             Kind::Scales => plot::over_scales(run, self.title).into_iter().collect(),
-            Kind::Waits => scarce(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
+            Kind::Waits => shapes(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
             Kind::Memory => Vec::new(),
         }
     }
 }
 
 /// The shapes of `scarce`, in the order of the run.
-fn scarce(run: &Run) -> Vec<Scarce<'_>> {
-    let key = |row: &Row| (row.threads, row.objects, row.work);
-    let shape = |of: (u32, Option<u32>, bool)| {
-        let (threads, objects, work) = of;
-        let objects = objects.map_or_else(|| "some".to_owned(), |objects| objects.to_string());
-        Scarce {
-            title: format!("{threads} threads, {objects} objects{}", if work { ", with work while held" } else { "" }),
-            slug: format!("{threads}x{objects}{}", if work { "-work" } else { "" }),
-            rows: run.of("scarce").filter(|row| key(row) == of).collect(),
-        }
+fn shapes(run: &Run) -> Vec<Shape<'_>> {
+    let rows = || run.of(Bench::Scarce).filter_map(|row| Some((row, row.scarce.as_ref()?)));
+    let key = |(row, scarce): (&Row, &Scarce)| (row.threads, scarce.objects, scarce.work);
+    let shape = |(threads, objects, work)| Shape {
+        title: format!(
+            "{threads} threads, {objects} objects{}",
+            if work { ", with work while held" } else { "" }
+        ),
+        slug: format!("{threads}x{objects}{}", if work { "-work" } else { "" }),
+        subjects: rows()
+            .filter(|row| key(*row) == (threads, objects, work))
+            .map(|(row, scarce)| (&*row.subject, scarce))
+            .collect(),
     };
-    distinct(run.of("scarce").map(key)).into_iter().map(shape).collect()
+    distinct(rows().map(key)).into_iter().map(shape).collect()
 }
 
 #[cfg(test)]

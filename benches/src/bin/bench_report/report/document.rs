@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use benches::results::Results;
+
 use super::chapters::Chapter;
 use super::plot::Plot;
 use super::run::Run;
@@ -27,8 +29,8 @@ pub(crate) fn markdown(run: &Run, verdicts: &[Verdict], chapters: &[(&Chapter, V
 }
 
 fn head(out: &mut String, run: &Run) {
-    let Run { machine, toolchain, .. } = run;
-    let commit = run.commit.as_deref().map_or_else(|| "no checkout".to_owned(), |commit| format!("`{commit}`"));
+    let Results { quick, rounds, machine, toolchain, commit, .. } = &run.results;
+    let commit = commit.as_deref().map_or_else(|| "no checkout".to_owned(), |commit| format!("`{commit}`"));
     let _ = write!(
         out,
         "# Benchmarks\n\n\
@@ -41,12 +43,12 @@ fn head(out: &mut String, run: &Run) {
          | system | {}, {} |\n\
          | toolchain | {toolchain} |\n\
          | rounds | {} |\n\n",
-        if run.quick { " --quick" } else { "" },
+        if *quick { " --quick" } else { "" },
         machine.cpus,
         machine.cpu,
         machine.os,
         machine.kernel,
-        run.rounds,
+        rounds,
     );
 }
 
@@ -73,14 +75,14 @@ fn how_to_read(out: &mut String, run: &Run) {
          - A difference of a few percent is noise, unless it is one of instructions.\n\
          - Some of the peers promise less: no bound, no waiting, no order, or only one thread. What each does when it \
          is short is in [PEERS.md](PEERS.md).\n\n",
-        run.rounds
+        run.results.rounds
     );
 }
 
 fn section(out: &mut String, run: &Run, chapter: &Chapter, plots: &[Plot]) {
     let Chapter { bench, title, text, .. } = chapter;
     let _ = write!(out, "## {title}\n\n`{bench}`. {text}\n\n");
-    if run.of(bench).next().is_none() {
+    if run.of(*bench).next().is_none() {
         out.push_str("Not measured in this run.\n\n");
         return;
     }
@@ -109,16 +111,12 @@ fn instructions(out: &mut String, run: &Run) {
         return;
     }
     let _ = writeln!(out, "{}", table.markdown(true));
-    let there = run.instructions.iter().filter_map(|count| count.membarrier).reduce(|one, other| one && other);
-    out.push_str(match there {
-        Some(true) => {
-            "`membarrier(2)` was there under callgrind, so that what was counted of ours is the path \
-             without a fence.\n"
-        }
-        Some(false) => {
-            "`membarrier(2)` was not there under callgrind, so that what was counted of ours is the path \
-             with full fences, which is a few instructions longer than the usual one.\n"
-        }
-        None => "Whether `membarrier(2)` was there under callgrind is not known.\n",
+    let there = run.instructions.iter().all(|count| count.membarrier);
+    out.push_str(if there {
+        "`membarrier(2)` was there under callgrind, so that what was counted of ours is the path without a \
+         fence.\n"
+    } else {
+        "`membarrier(2)` was not there under callgrind, so that what was counted of ours is the path with full \
+         fences, which is a few instructions longer than the usual one.\n"
     });
 }

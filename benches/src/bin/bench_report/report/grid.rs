@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 /// Columns of a table that is not on a terminal, which has a width itself.
 const WIDTH: u16 = 120;
@@ -31,7 +31,9 @@ impl Grid {
     /// For people at a terminal.
     pub(crate) fn terminal(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        let style =
+            TableStyle::new().header_separator(LineStyle::none().fill('\u{2500}').junction('\u{2500}'));
+        table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
         if !table.is_tty() {
             table.set_width(WIDTH);
         }

@@ -41,7 +41,7 @@ pub(crate) fn main() -> ExitCode {
 fn made(cli: &Cli) -> anyhow::Result<()> {
     let run = Run::read(&cli.run)?;
     let verdicts: Vec<Verdict> = targets().iter().map(|target| target.judge(&run)).collect();
-    println!("{}", tables::targets(&verdicts, str::to_uppercase).terminal());
+    println!("{}", tables::targets(&verdicts, |missed| missed.replacen("missed", "MISSED", 1)).terminal());
     println!("{}", verdict::summary(&verdicts));
     if let Some(docs) = &cli.docs {
         write(docs, &run, &verdicts)?;

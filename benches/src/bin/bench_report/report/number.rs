@@ -10,6 +10,11 @@ pub(crate) fn figure(value: f64) -> String {
     grouped(&format!("{value:.decimals$}"))
 }
 
+/// As [`figure`], without zeros behind the point.
+pub(crate) fn plain(value: f64) -> String {
+    trimmed(&figure(value)).to_owned()
+}
+
 /// A duration in the unit that leaves one to three digits before the point.
 pub(crate) fn duration(ns: f64) -> String {
     let (value, unit) = match ns {
@@ -19,6 +24,28 @@ pub(crate) fn duration(ns: f64) -> String {
         ns => (ns / 1e9, "s"),
     };
     format!("{} {unit}", figure(value))
+}
+
+/// A round number, as short as axes need it: `100k`.
+pub(crate) fn short(value: f64) -> String {
+    let (value, unit) = match value {
+        value if value < 1e3 => (value, ""),
+        value if value < 1e6 => (value / 1e3, "k"),
+        value => (value / 1e6, "M"),
+    };
+    plain(value) + unit
+}
+
+/// A round duration, as short as axes need it: `100 us`.
+pub(crate) fn short_duration(ns: f64) -> String {
+    let long = duration(ns);
+    let (number, unit) = long.split_once(' ').expect("a number and a unit");
+    format!("{} {unit}", trimmed(number))
+}
+
+/// Without the zeros behind the point.
+fn trimmed(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// A share in percent, of which two digits are enough. What is not nothing is not shown as nothing.
@@ -57,6 +84,12 @@ mod tests {
     fn durations_choose_their_unit() {
         let shown = [3.3, 999.4, 999.6, 8_000.0, 2.5e6, 1.5e9].map(duration);
         assert_eq!(shown, ["3.30 ns", "999 ns", "1.00 us", "8.00 us", "2.50 ms", "1.50 s"]);
+    }
+
+    #[test]
+    fn axes_have_no_needless_zeros() {
+        assert_eq!([0.2, 1.0, 10.0, 1e3, 2e5, 1e6].map(short), ["0.2", "1", "10", "1k", "200k", "1M"]);
+        assert_eq!([1.0, 5e4, 1e6].map(short_duration), ["1 ns", "50 us", "1 ms"]);
     }
 
     #[test]

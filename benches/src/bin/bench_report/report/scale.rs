@@ -1,40 +1,60 @@
 //! What is measured at several sizes: numbers in the names of shapes, and lines through them.
 
+use benches::case::Bench;
+
 use super::run::{Run, distinct};
 use super::subjects::OURS;
 
 /// A size in bytes, as in `4 KiB`.
-pub(crate) fn bytes(shape: &str) -> Option<f64> {
+pub(crate) fn bytes(shape: &str) -> Option<u64> {
     let (number, unit) = shape.split_once(' ')?;
     let unit = match unit {
-        "B" => 1.0,
-        "KiB" => 1024.0,
-        "MiB" => 1024.0 * 1024.0,
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
         _ => return None,
     };
-    Some(number.parse::<f64>().ok()? * unit)
+    Some(number.parse::<u64>().ok()? * unit)
 }
 
-/// What `scale` was measured over, as in `pages 1000`.
-pub(crate) fn kinds(run: &Run) -> Vec<&str> {
-    distinct(run.of("scale").filter_map(|row| Some(scaled(&row.shape)?.0)))
+/// A number of something, as in `pages 1000` or `pages 1000, 48 at once`.
+#[derive(Debug, PartialEq)]
+struct Scaled<'a> {
+    of: &'a str,
+    number: f64,
+    /// What else there is to say, as in `48 at once`.
+    but: &'a str,
 }
 
-/// What ours cost at each number of `kind`, from the smallest on.
-pub(crate) fn line(run: &Run, kind: &str) -> Vec<(f64, f64)> {
-    let ours = run.of("scale").filter(|row| row.subject == OURS);
-    let point = ours.filter_map(|row| match scaled(&row.shape)? {
-        (of, number) if of == kind => Some((number, row.median_ns?)),
-        _ => None,
-    });
-    let mut line: Vec<(f64, f64)> = point.collect();
-    line.sort_by(|one, other| one.0.total_cmp(&other.0));
-    line
+impl<'a> Scaled<'a> {
+    fn parse(shape: &'a str) -> Option<Self> {
+        let (of, rest) = shape.split_once(' ')?;
+        let (number, but) = rest.split_once(", ").unwrap_or((rest, ""));
+        Some(Self { of, number: number.parse().ok()?, but })
+    }
 }
 
-fn scaled(shape: &str) -> Option<(&str, f64)> {
-    let (kind, number) = shape.rsplit_once(' ')?;
-    Some((kind, number.replace(['_', ','], "").parse().ok()?))
+/// What ours costs at each number of something.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// `pages, 48 at once`.
+    pub(crate) name: String,
+    /// Numbers and nanoseconds, from the smallest number on.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// The lines through what `scale` has of `of`, or of everything.
+pub(crate) fn lines(run: &Run, of: Option<&str>) -> Vec<Line> {
+    let ours = run.of(Bench::Scale).filter(|row| row.subject == OURS);
+    let points = ours.filter_map(|row| Some((Scaled::parse(&row.shape)?, row.median_ns?)));
+    let points: Vec<_> = points.filter(|(scaled, _)| of.is_none_or(|of| scaled.of == of)).collect();
+    let line = |(of, but): (&str, &str)| {
+        let same = points.iter().filter(|(scaled, _)| (scaled.of, scaled.but) == (of, but));
+        let mut points: Vec<(f64, f64)> = same.map(|(scaled, ns)| (scaled.number, *ns)).collect();
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        Line { name: if but.is_empty() { of.to_owned() } else { format!("{of}, {but}") }, points }
+    };
+    distinct(points.iter().map(|(scaled, _)| (scaled.of, scaled.but))).into_iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -44,16 +64,15 @@ mod tests {
     #[test]
     fn sizes_have_units() {
         let read = ["64 B", "4 KiB", "256 KiB", "1 MiB", "many B", "64"].map(bytes);
-        assert_eq!(
-            read,
-            [Some(64.0), Some(4096.0), Some(262_144.0), Some(1_048_576.0), None, None]
-        );
+        assert_eq!(read, [Some(64), Some(4096), Some(262_144), Some(1_048_576), None, None]);
     }
 
     #[test]
-    fn scales_have_a_number_at_the_end() {
-        assert_eq!(scaled("pages 1000000"), Some(("pages", 1e6)));
-        assert_eq!(scaled("pages"), None);
-        assert_eq!(scaled("pages of a kind"), None);
+    fn scales_have_a_number() {
+        let scaled = |number, but| Some(Scaled { of: "pages", number, but });
+        assert_eq!(Scaled::parse("pages 1000000"), scaled(1e6, ""));
+        assert_eq!(Scaled::parse("pages 1, 48 at once"), scaled(1.0, "48 at once"));
+        assert_eq!(Scaled::parse("pages"), None);
+        assert_eq!(Scaled::parse("pages of a kind"), None);
     }
 }

@@ -11,7 +11,8 @@ pub(crate) const MIMALLOC: &str = "mimalloc";
 pub(crate) const ARRAY_QUEUE: &str = "ArrayQueue";
 
 /// Whoever comes first takes what was put: fast, and starves.
-pub(crate) const BARGING: [&str; 3] = ["std mutex + condvar", "parking_lot mutex + condvar", "crossbeam-channel"];
+pub(crate) const BARGING: [&str; 3] =
+    ["std mutex + condvar", "parking_lot mutex + condvar", "crossbeam-channel"];
 /// Whoever waits longest is handed what was put: fair, and slow.
 pub(crate) const FAIR: [&str; 2] = ["strict hand-off", "deadpool unmanaged"];
 

@@ -1,8 +1,11 @@
 //! The tables: the targets, a bench, the waits of one scarce shape, the memory, the counts.
 
+use benches::case::Bench;
+use benches::results::{Row, Scarce};
+
 use super::grid::Grid;
 use super::number::{duration, figure};
-use super::run::{Place, Row, Run, distinct, threads_of};
+use super::run::{Place, Run, distinct, threads_of};
 use super::verdict::{Outcome, Verdict};
 
 /// What a cell says where there is nothing to say.
@@ -24,7 +27,7 @@ pub(crate) fn targets(verdicts: &[Verdict], emphasised: fn(&str) -> String) -> G
 
 /// A row a subject, a column a place: nanoseconds, and how many times ours that is. The fastest of
 /// the last column come first; those who are not in it come last.
-pub(crate) fn bench(run: &Run, bench: &str) -> Grid {
+pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
     let places = run.places(bench);
     let names = place_names(&places);
     let mut subjects = distinct(run.of(bench).map(|row| &*row.subject));
@@ -64,23 +67,18 @@ pub(crate) fn place_names(places: &[Place<'_>]) -> Vec<String> {
 }
 
 /// One shape of `scarce`: who serves most, who makes wait longest. The most gets come first.
-pub(crate) fn waits(rows: &[&Row]) -> Grid {
-    let mut rows = rows.to_vec();
-    rows.sort_by(|one, other| other.ops_per_s.unwrap_or(0.0).total_cmp(&one.ops_per_s.unwrap_or(0.0)));
-    let mut grid = Grid::new(["", "million gets/s", "p50", "p99", "p99.99", "longest", "fairness", "overtakes"]);
-    for row in rows {
-        let wait = |of: fn(&super::run::Waits) -> f64| row.wait_ns.as_ref().map(|waits| duration(of(waits)));
-        let cells = [
-            row.ops_per_s.map(|ops| figure(ops / 1e6)),
-            wait(|waits| waits.p50),
-            wait(|waits| waits.p99),
-            wait(|waits| waits.p99_99),
-            wait(|waits| waits.max),
-            row.fairness.map(figure),
-            row.largest_bypass.map(|overtakes| overtakes.to_string()),
-        ];
-        let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| NONE.to_owned()));
-        grid.row([row.subject.clone()].into_iter().chain(cells).collect());
+pub(crate) fn waits(subjects: &[(&str, &Scarce)]) -> Grid {
+    let mut subjects = subjects.to_vec();
+    subjects.sort_by(|(_, one), (_, other)| other.ops_per_s.total_cmp(&one.ops_per_s));
+    let mut grid =
+        Grid::new(["", "million gets/s", "p50", "p99", "p99.99", "longest", "fairness", "overtakes"]);
+    for (subject, Scarce { ops_per_s, wait_ns, fairness, largest_bypass, .. }) in subjects {
+        let waits = [wait_ns.p50, wait_ns.p99, wait_ns.p99_99, wait_ns.max].map(|ns| duration(ns as f64));
+        let mut cells = vec![subject.to_owned(), figure(ops_per_s / 1e6)];
+        cells.extend(waits);
+        cells.push(fairness.map_or_else(|| NONE.to_owned(), figure));
+        cells.push(largest_bypass.map_or_else(|| NONE.to_owned(), |overtakes| overtakes.to_string()));
+        grid.row(cells);
     }
     grid
 }
@@ -88,7 +86,7 @@ pub(crate) fn waits(rows: &[&Row]) -> Grid {
 /// Memory beside the items.
 pub(crate) fn memory(run: &Run) -> Grid {
     let mut grid = Grid::new(["", "shape", "bytes an item"]);
-    for row in run.of("memory") {
+    for row in run.of(Bench::Memory) {
         let bytes = row.bytes_per_item.map_or_else(|| NONE.to_owned(), figure);
         grid.row(vec![row.subject.clone(), row.shape.clone(), bytes]);
     }

@@ -3,20 +3,19 @@
 //! A target that is missed says by how much, and one that was not measured says so. Neither changes
 //! the bound.
 
+use benches::case::Bench;
+use benches::results::{Row, Scarce};
 use pool::Builder;
 
-use super::run::{Missing, Place, Row, Run, distinct, threads_of};
+use super::run::{Missing, Place, Run, distinct, threads_of};
 use super::scale;
 use super::subjects::{ARRAY_QUEUE, BARE_ARRAY, BARGING, BY_HANDLE, FAIR, MIMALLOC, OURS, is_ours, is_peer};
 use super::verdict::{Case, Limit, Target};
 
-const ONE_THREAD: Place<'static> = Place { bench: "uncontended", shape: SMALL, threads: 1 };
-
-/// The size that the pairs are about.
-const SMALL: &str = "64 B";
+const ONE_THREAD: Place<'static> = Place { bench: Bench::Uncontended, shape: "64 B", threads: 1 };
 
 /// Threads and objects that `scarce` is about. Each is measured with and without work.
-const SCARCE: [(u32, u32); 4] = [(4, 2), (8, 2), (8, 7), (64, 4)];
+const SCARCE: [(usize, usize); 4] = [(4, 2), (8, 2), (8, 7), (64, 4)];
 
 /// All of them, in the order of the report.
 pub(crate) fn targets() -> Vec<Target> {
@@ -58,19 +57,19 @@ pub(crate) fn targets() -> Vec<Target> {
             limit: AtLeast(4.0),
             unit: "x ArrayQueue",
             // As one thread sees it: half the time a pair is twice the pairs.
-            cases: |run| each(run, "contended", 2, |place| over(run, place, ARRAY_QUEUE, OURS)),
+            cases: |run| each(run, Bench::Contended, 2, |place| over(run, place, ARRAY_QUEUE, OURS)),
         },
         Target {
             what: "remote: one gets, another puts",
             limit: AtMost(1.0),
             unit: "x the fastest peer",
-            cases: |run| over_fastest(run, "remote"),
+            cases: |run| over_fastest(run, Bench::Remote),
         },
         Target {
             what: "burst: 64 gets, 64 puts",
             limit: AtMost(1.0),
             unit: "x the fastest peer",
-            cases: |run| over_fastest(run, "burst"),
+            cases: |run| over_fastest(run, Bench::Burst),
         },
         Target {
             what: "scarce: throughput",
@@ -111,31 +110,31 @@ pub(crate) fn targets() -> Vec<Target> {
             what: "1 to 1,000,000 pages: slowest",
             limit: AtMost(1.5),
             unit: "x the smallest",
-            cases: |run| Case::only(flatness(run, "pages")),
+            cases: |run| flatness(run, "pages"),
         },
         Target {
             what: "1 to 10,000 waiters: slowest",
             limit: AtMost(1.5),
             unit: "x the smallest",
-            cases: |run| Case::only(flatness(run, "waiters")),
+            cases: |run| flatness(run, "waiters"),
         },
         Target {
             what: "1 to 1,000 pools: slowest",
             limit: AtMost(1.5),
             unit: "x the smallest",
-            cases: |run| Case::only(flatness(run, "pools")),
+            cases: |run| flatness(run, "pools"),
         },
         Target {
             what: "memory, out of band",
             limit: AtMost(8.0),
             unit: "bytes an item",
-            cases: |run| ours(run, "memory", |row| row.bytes_per_item),
+            cases: |run| ours(run, Bench::Memory, |row| row.bytes_per_item),
         },
         Target {
             what: "a pool of a million items is made in",
             limit: AtMost(1.0),
             unit: "ms",
-            cases: |run| ours(run, "create", |row| row.median_ns.map(|ns| ns / 1e6)),
+            cases: |run| ours(run, Bench::Create, |row| row.median_ns.map(|ns| ns / 1e6)),
         },
     ]
 }
@@ -154,8 +153,8 @@ fn instructions(run: &Run, subject: &str) -> Result<f64, Missing> {
 /// A case for each place of a bench with so many threads.
 fn each(
     run: &Run,
-    bench: &str,
-    threads: u32,
+    bench: Bench,
+    threads: usize,
     figure: impl Fn(Place<'_>) -> Result<f64, Missing>,
 ) -> Vec<Case> {
     let places = run.places(bench).into_iter().filter(|place| place.threads == threads);
@@ -168,14 +167,14 @@ fn or_nothing(cases: Vec<Case>, missing: impl FnOnce() -> String) -> Vec<Case> {
 }
 
 fn beside_alone(run: &Run) -> Vec<Case> {
-    each(run, "contended", 2, |place| {
+    each(run, Bench::Contended, 2, |place| {
         let alone = Place { threads: 1, ..place };
         Ok(run.ns(place, OURS)? / run.ns(alone, OURS)?)
     })
 }
 
 /// Ours over the fastest of the peers, in each place of a bench.
-fn over_fastest(run: &Run, bench: &str) -> Vec<Case> {
+fn over_fastest(run: &Run, bench: Bench) -> Vec<Case> {
     let case = |place: Place<'_>| {
         let peers = run.at(place).filter(|row| is_peer(&row.subject)).filter_map(|row| row.median_ns);
         let fastest = peers.reduce(f64::min).ok_or_else(|| Missing(format!("no peer in {place}")));
@@ -186,43 +185,49 @@ fn over_fastest(run: &Run, bench: &str) -> Vec<Case> {
     or_nothing(cases, || format!("no rows of {bench}"))
 }
 
-/// The rows of one shape of `scarce`.
+/// One shape of `scarce`, and what each subject did in it.
 struct Shape<'a> {
     name: String,
-    rows: Vec<&'a Row>,
+    subjects: Vec<(&'a str, &'a Scarce)>,
 }
 
 /// A case for each of the shapes, with and without work.
 fn scarce(run: &Run, figure: impl Fn(&Shape<'_>) -> Result<f64, Missing>) -> Vec<Case> {
+    if run.of(Bench::Scarce).next().is_none() {
+        return Case::only(Err(Missing("no rows of scarce".to_owned())));
+    }
     let shapes = SCARCE.into_iter().flat_map(|shape| [(shape, false), (shape, true)]);
     let case = |((threads, objects), work)| {
-        let is_it = |row: &&Row| (row.threads, row.objects, row.work) == (threads, Some(objects), work);
-        let name = format!("{threads} threads, {objects} objects{}", if work { ", with work" } else { "" });
-        let shape = Shape { rows: run.of("scarce").filter(is_it).collect(), name };
+        let rows = run.of(Bench::Scarce).filter(|row| row.threads == threads);
+        let subjects = rows.filter_map(|row| Some((&*row.subject, row.scarce.as_ref()?)));
+        let shape = Shape {
+            subjects: subjects
+                .filter(|(_, scarce)| (scarce.objects, scarce.work) == (objects, work))
+                .collect(),
+            name: format!("{threads} threads, {objects} objects{}", if work { ", with work" } else { "" }),
+        };
         let figure = figure(&shape);
         Case { name: shape.name, figure }
     };
-    if run.of("scarce").next().is_none() {
-        return Case::only(Err(Missing("no rows of scarce".to_owned())));
-    }
     shapes.map(case).collect()
 }
 
-fn throughput(row: &Row) -> Option<f64> {
-    row.ops_per_s
+fn throughput(scarce: &Scarce) -> Option<f64> {
+    Some(scarce.ops_per_s)
 }
 
-fn tail(row: &Row) -> Option<f64> {
-    row.wait_ns.as_ref().map(|waits| waits.p99_99)
+fn tail(scarce: &Scarce) -> Option<f64> {
+    Some(scarce.wait_ns.p99_99 as f64)
 }
 
-fn overtakes(row: &Row) -> Option<f64> {
-    row.largest_bypass.map(f64::from)
+fn overtakes(scarce: &Scarce) -> Option<f64> {
+    scarce.largest_bypass.map(|overtakes| overtakes as f64)
 }
 
-fn of(shape: &Shape<'_>, subject: &str, figure: fn(&Row) -> Option<f64>) -> Result<f64, Missing> {
-    let row = shape.rows.iter().find(|row| row.subject == subject);
-    row.and_then(|row| figure(row))
+fn of(shape: &Shape<'_>, subject: &str, figure: fn(&Scarce) -> Option<f64>) -> Result<f64, Missing> {
+    let found = shape.subjects.iter().find(|(name, _)| *name == subject);
+    found
+        .and_then(|(_, scarce)| figure(scarce))
         .ok_or_else(|| Missing(format!("no `{subject}` in scarce, {}", shape.name)))
 }
 
@@ -230,7 +235,7 @@ fn of(shape: &Shape<'_>, subject: &str, figure: fn(&Row) -> Option<f64>) -> Resu
 fn best(
     shape: &Shape<'_>,
     peers: &[&str],
-    figure: fn(&Row) -> Option<f64>,
+    figure: fn(&Scarce) -> Option<f64>,
     better: fn(f64, f64) -> f64,
 ) -> Result<f64, Missing> {
     let figures = peers.iter().map(|peer| of(shape, peer, figure)).collect::<Result<Vec<_>, _>>()?;
@@ -239,35 +244,42 @@ fn best(
 
 /// The slowest size over the fastest, for each way to call ours.
 fn sizes(run: &Run) -> Vec<Case> {
-    let subjects = distinct(run.of("bytes").map(|row| &*row.subject).filter(|name| is_ours(name)));
+    let subjects = distinct(run.of(Bench::Bytes).map(|row| &*row.subject).filter(|name| is_ours(name)));
     let case = |subject: &str| {
-        let of_it = run.of("bytes").filter(|row| row.subject == subject).filter_map(|row| row.median_ns);
+        let of_it = run.of(Bench::Bytes).filter(|row| row.subject == subject).filter_map(|row| row.median_ns);
         let costs: Vec<f64> = of_it.collect();
         let figure = match costs[..] {
             [] | [_] => Err(Missing(format!("fewer than two sizes of `{subject}` in bytes"))),
-            _ => Ok(costs.iter().copied().fold(0.0, f64::max) / costs.iter().copied().fold(f64::MAX, f64::min)),
+            _ => {
+                Ok(costs.iter().copied().fold(0.0, f64::max) / costs.iter().copied().fold(f64::MAX, f64::min))
+            }
         };
         Case { name: subject.to_owned(), figure }
     };
     or_nothing(subjects.into_iter().map(case).collect(), || format!("no `{OURS}` in bytes"))
 }
 
-/// The slowest of the scales of one kind over the smallest of them.
-fn flatness(run: &Run, kind: &str) -> Result<f64, Missing> {
-    let line = scale::line(run, kind);
-    match line[..] {
-        [(_, smallest), .., _] => Ok(line.iter().map(|(_, ns)| *ns).fold(0.0, f64::max) / smallest),
-        _ => Err(Missing(format!("fewer than two scales of {kind}"))),
-    }
+/// The slowest over the smallest, for each line through numbers of `of`.
+fn flatness(run: &Run, of: &str) -> Vec<Case> {
+    let lines = scale::lines(run, Some(of));
+    let alone = lines.len() == 1;
+    let case = |line: &scale::Line| Case {
+        name: if alone { String::new() } else { line.name.clone() },
+        figure: match line.points[..] {
+            [(_, smallest), .., _] => Ok(line.points.iter().map(|(_, ns)| ns / smallest).fold(0.0, f64::max)),
+            _ => Err(Missing(format!("fewer than two numbers of {}", line.name))),
+        },
+    };
+    or_nothing(lines.iter().map(case).collect(), || format!("no {of} in scale"))
 }
 
 /// A case for each shape of a bench that only ours is in.
-fn ours(run: &Run, bench: &str, figure: fn(&Row) -> Option<f64>) -> Vec<Case> {
+fn ours(run: &Run, bench: Bench, figure: fn(&Row) -> Option<f64>) -> Vec<Case> {
     let rows: Vec<&Row> = run.of(bench).filter(|row| row.subject == OURS).collect();
     let alone = rows.len() == 1;
     let case = |row: &&Row| Case {
         name: if alone { String::new() } else { row.shape.clone() },
-        figure: figure(row).ok_or_else(|| Missing(format!("no figure of `{OURS}` in {}", row.place()))),
+        figure: figure(row).ok_or_else(|| Missing(format!("no figure of `{OURS}` in {}", Place::of(row)))),
     };
     or_nothing(rows.iter().map(case).collect(), || format!("no `{OURS}` in {bench}"))
 }

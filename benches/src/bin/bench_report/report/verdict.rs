@@ -1,6 +1,6 @@
 //! What a target is, and whether a run meets it.
 
-use super::number::{figure, percent};
+use super::number::{percent, plain};
 use super::run::{Missing, Run};
 
 /// A bound on a figure, in each of the cases that it is about.
@@ -111,18 +111,18 @@ impl Target {
         let (bound, limit) = self.limit.words();
         Verdict {
             what: self.what,
-            target: format!("{bound} {} {}", figure(limit), self.unit),
-            figure: measured.first().map(|(_, worst, name)| self.shown(*worst, name)),
+            target: format!("{bound} {limit} {}", self.unit),
+            figure: measured.first().map(|(_, worst, name)| shown(*worst, name)),
             outcome,
             words,
         }
     }
+}
 
-    fn shown(&self, worst: f64, name: &str) -> String {
-        let worst = figure(worst);
-        let Self { unit, .. } = self;
-        if name.is_empty() { format!("{worst} {unit}") } else { format!("{worst} {unit} ({name})") }
-    }
+/// A figure, and which of several it is.
+fn shown(worst: f64, name: &str) -> String {
+    let worst = plain(worst);
+    if name.is_empty() { worst } else { format!("{worst}, {name}") }
 }
 
 /// How many of each there are.
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn the_worst_case_is_shown() {
         let verdict = weighed(Limit::AtMost(2.0), &[Some(1.0), Some(4.0), Some(3.0)]);
-        assert_eq!(verdict.figure.as_deref(), Some("4.00 x (case 1)"));
+        assert_eq!(verdict.figure.as_deref(), Some("4, case 1"));
         assert_eq!(verdict.words, "missed in 2 of 3, by up to 100 %");
     }
 
@@ -171,7 +171,10 @@ mod tests {
         assert_eq!((none.outcome, none.figure), (Outcome::NotMeasured, None));
         assert_eq!(none.words, "not measured: no row, and 1 more");
         let some = weighed(Limit::AtMost(2.0), &[Some(1.0), None]);
-        assert_eq!((some.outcome, &*some.words), (Outcome::NotMeasured, "met in 1 of 2; not measured: no row"));
+        assert_eq!(
+            (some.outcome, &*some.words),
+            (Outcome::NotMeasured, "met in 1 of 2; not measured: no row")
+        );
         let missed = weighed(Limit::AtMost(2.0), &[Some(3.0), None]);
         assert_eq!(missed.outcome, Outcome::Missed);
         assert_eq!(missed.words, "missed in 1 of 2, by up to 50 %; not measured: no row");

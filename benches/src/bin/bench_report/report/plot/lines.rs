@@ -3,18 +3,17 @@
 //! What is below is as far apart as the columns of a table: threads and sizes double and more from one
 //! to the next. The cost is logarithmic, since the slowest is a hundred times the fastest.
 
+use benches::case::Bench;
+use kuva::plot::legend::LegendShape;
 use kuva::plot::line::LinePlot;
 use kuva::plot::scatter::ScatterPlot;
 use kuva::render::plots::Plot as Drawing;
 
 use super::Plot;
 use super::style::{self, Look};
-use crate::report::number::figure;
+use crate::report::number::{figure, short, short_duration};
 use crate::report::run::{Place, Run, distinct};
 use crate::report::scale;
-
-/// Pixels from top to bottom, without the legend.
-const HEIGHT: f64 = 440.0;
 
 struct Line {
     name: String,
@@ -23,8 +22,14 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
+impl Line {
+    fn last(&self) -> f64 {
+        self.points[self.points.len() - 1].1
+    }
+}
+
 /// A line for each subject over the numbers of threads, in the first shape of the bench.
-pub(crate) fn over_threads(run: &Run, bench: &str, title: &str) -> Option<Plot> {
+pub(crate) fn over_threads(run: &Run, bench: Bench, title: &str) -> Option<Plot> {
     let mut places = run.places(bench);
     let shape = places.first()?.shape;
     places.retain(|place| place.shape == shape);
@@ -34,81 +39,83 @@ pub(crate) fn over_threads(run: &Run, bench: &str, title: &str) -> Option<Plot> 
 }
 
 /// A line for each subject over the sizes of items.
-pub(crate) fn over_sizes(run: &Run, bench: &str, title: &str) -> Option<Plot> {
+pub(crate) fn over_sizes(run: &Run, bench: Bench, title: &str) -> Option<Plot> {
     let mut places = run.places(bench);
     places.retain(|place| scale::bytes(place.shape).is_some());
-    places.sort_by(|one, other| scale::bytes(one.shape).partial_cmp(&scale::bytes(other.shape)).expect("no NaN"));
+    places.sort_by_key(|place| scale::bytes(place.shape));
     let columns = places.iter().map(|place| place.shape.to_owned()).collect();
     over_places(run, &places, columns, bench, title, "size of an item")
 }
 
 /// A line of ours for each kind of scale. A column is a power of ten.
 pub(crate) fn over_scales(run: &Run, title: &str) -> Option<Plot> {
-    let kinds = scale::kinds(run);
-    let line = |(nth, kind): (usize, &&'_ str)| Line {
-        name: (*kind).to_owned(),
+    let line = |(nth, line): (usize, scale::Line)| Line {
+        name: line.name,
         look: style::nth_of_ours(nth),
-        points: scale::line(run, kind).into_iter().map(|(number, ns)| (number.log10() + 1.0, ns)).collect(),
+        points: line.points.into_iter().map(|(number, ns)| (number.log10() + 1.0, ns)).collect(),
     };
-    let lines: Vec<Line> = kinds.iter().enumerate().map(line).filter(|line| line.points.len() > 1).collect();
+    let lines = scale::lines(run, None).into_iter().enumerate().map(line);
+    let lines: Vec<Line> = lines.filter(|line| line.points.len() > 1).collect();
     let longest = lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(0.0, f64::max);
-    let columns = (0..longest.ceil() as i32).map(power_of_ten).collect();
-    drawn(lines, columns, "scale", title, "how many")
+    let columns = (0..longest.ceil() as i32).map(|power| short(10_f64.powi(power))).collect();
+    drawn(&lines, columns, Bench::Scale, title, "how many")
 }
 
 fn over_places(
     run: &Run,
     places: &[Place<'_>],
     columns: Vec<String>,
-    bench: &str,
+    bench: Bench,
     title: &str,
     axis: &str,
 ) -> Option<Plot> {
     let line = |subject: &str| Line {
         name: subject.to_owned(),
         look: style::look(run, subject),
-        points: (1..).zip(places).filter_map(|(at, place)| Some((f64::from(at), run.ns(*place, subject).ok()?))).collect(),
+        points: (1..)
+            .zip(places)
+            .filter_map(|(at, place)| Some((f64::from(at), run.ns(*place, subject).ok()?)))
+            .collect(),
     };
     let subjects = distinct(run.of(bench).map(|row| &*row.subject));
-    let lines = subjects.into_iter().map(line).filter(|line| line.points.len() > 1).collect();
-    drawn(lines, columns, bench, title, axis)
+    let mut lines: Vec<Line> = subjects.into_iter().map(line).filter(|line| line.points.len() > 1).collect();
+    // As they lie above each other at the right end, where people look for who is who.
+    lines.sort_by(|one, other| other.last().total_cmp(&one.last()));
+    drawn(&lines, columns, bench, title, axis)
 }
 
 /// The lines over the columns. Nothing, if no line has two points.
-fn drawn(lines: Vec<Line>, columns: Vec<String>, bench: &str, title: &str, axis: &str) -> Option<Plot> {
+fn drawn(lines: &[Line], columns: Vec<String>, bench: Bench, title: &str, axis: &str) -> Option<Plot> {
     if lines.is_empty() {
         return None;
     }
-    let alt = format!("{title}, as lines over {axis} ({}): {}", columns.join(", "), ends(&lines));
+    let alt = format!("{title}, as lines over {axis} ({}): {}", columns.join(", "), ends(lines));
     let mut drawings: Vec<Drawing> = Vec::new();
-    for Line { name, look, points } in &lines {
+    for Line { look, points, .. } in lines {
         let line = LinePlot::new().with_data(points.iter().copied()).with_color(look.colour);
-        let line = line.with_stroke_width(look.width).with_line_style(look.dashes.clone()).with_legend(&**name);
+        let line = line.with_stroke_width(look.width).with_line_style(look.dashes.clone());
         let dots = ScatterPlot::new().with_data(points.iter().copied()).with_color(look.colour);
         drawings.push(line.into());
         drawings.push(dots.with_size(look.width + 1.0).into());
     }
     let end = columns.len() as f64 + 0.5;
-    let layout = style::layout(&drawings, title, HEIGHT)
+    let layout = style::layout(&drawings, title)
         .with_x_categories(columns)
         .with_log_y()
         .with_x_axis_min(0.5)
         .with_x_axis_max(end)
         .with_x_label(axis)
-        .with_y_label("nanoseconds");
+        .with_y_tick_format(style::ticks(short_duration));
+    let layout =
+        style::with_legend(layout, |_| LegendShape::Line, lines.iter().map(|line| (&*line.name, &line.look)));
     Some(Plot { file: format!("{bench}.svg"), svg: style::svg(drawings, layout, &alt), alt })
 }
 
 /// Where the lines begin and end, in words.
 fn ends(lines: &[Line]) -> String {
     let end = |line: &Line| {
-        let (first, last) = (line.points[0].1, line.points[line.points.len() - 1].1);
+        let (first, last) = (line.points[0].1, line.last());
         format!("{} from {} to {} ns", line.name, figure(first), figure(last))
     };
     lines.iter().map(end).collect::<Vec<_>>().join(", ")
-}
-
-/// A power of ten, as it is written.
-fn power_of_ten(power: i32) -> String {
-    figure(10_f64.powi(power))
 }

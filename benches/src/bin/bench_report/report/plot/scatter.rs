@@ -1,23 +1,21 @@
 //! Points: how many gets a scarce pool serves, and how long the unluckiest of them waited.
 
+use kuva::plot::legend::LegendShape;
 use kuva::plot::scatter::ScatterPlot;
 use kuva::render::plots::Plot as Drawing;
 
 use super::Plot;
-use super::style;
-use crate::report::chapters::Scarce;
-use crate::report::number::{duration, figure};
+use super::style::{self, Look};
+use crate::report::chapters::Shape;
+use crate::report::number::{duration, figure, short, short_duration};
 use crate::report::run::Run;
 
-/// Pixels from top to bottom, without the legend.
-const HEIGHT: f64 = 420.0;
-
 /// One point a subject, and nothing for fewer than two.
-pub(crate) fn waits(run: &Run, shape: &Scarce<'_>) -> Option<Plot> {
+pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
     let points: Vec<(&str, f64, f64)> = shape
-        .rows
+        .subjects
         .iter()
-        .filter_map(|row| Some((&*row.subject, row.ops_per_s?, row.wait_ns.as_ref()?.p99_99)))
+        .map(|(subject, scarce)| (*subject, scarce.ops_per_s, scarce.wait_ns.p99_99 as f64))
         .collect();
     if points.len() < 2 {
         return None;
@@ -30,16 +28,20 @@ pub(crate) fn waits(run: &Run, shape: &Scarce<'_>) -> Option<Plot> {
         shape.title,
         shown.collect::<Vec<_>>().join(", ")
     );
-    let point = |(name, ops, tail): &(&str, f64, f64)| -> Drawing {
-        let look = style::look(run, name);
-        let point = ScatterPlot::new().with_data([(ops / 1e6, tail / 1e3)]).with_color(look.colour);
-        point.with_marker(look.marker).with_size(7.0).with_legend(*name).into()
+    let looks: Vec<(&str, Look)> = points.iter().map(|(name, ..)| (*name, style::look(run, name))).collect();
+    let point = |((_, ops, tail), (_, look)): (&(&str, f64, f64), &(&str, Look))| -> Drawing {
+        let point = ScatterPlot::new().with_data([(*ops, *tail)]).with_color(look.colour);
+        point.with_marker(look.marker).with_size(8.0).into()
     };
-    let drawings: Vec<Drawing> = points.iter().map(point).collect();
-    let layout = style::layout(&drawings, &shape.title, HEIGHT)
+    let drawings: Vec<Drawing> = points.iter().zip(&looks).map(point).collect();
+    let layout = style::layout(&drawings, &shape.title)
         .with_log_scale()
-        .with_x_label("million gets a second")
-        .with_y_label("p99.99 wait, microseconds");
+        .with_x_label("gets a second")
+        .with_y_label("p99.99 wait")
+        .with_x_tick_format(style::ticks(short))
+        .with_y_tick_format(style::ticks(short_duration));
+    let entries = looks.iter().map(|(name, look)| (*name, look));
+    let layout = style::with_legend(layout, |look| LegendShape::Marker(look.marker), entries);
     let file = format!("scarce-{}.svg", shape.slug);
     Some(Plot { file, svg: style::svg(drawings, layout, &alt), alt })
 }

@@ -7,12 +7,13 @@
 //! Plots are narrow with large letters: on a telephone a picture is shrunk to some 350 pixels.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use kuva::backend::svg::SvgBackend;
-use kuva::plot::legend::LegendPosition;
+use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
 use kuva::plot::line::LineStyle;
 use kuva::plot::scatter::MarkerShape;
-use kuva::render::layout::Layout;
+use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
@@ -21,7 +22,7 @@ use crate::report::run::{Run, distinct};
 use crate::report::subjects::{BARE_ARRAY, BY_HANDLE, OURS, is_ours};
 
 /// Pixels from left to right.
-pub(super) const WIDTH: f64 = 560.0;
+const WIDTH: f64 = 560.0;
 /// Pixels of letters.
 pub(super) const LETTERS: u32 = 16;
 
@@ -76,7 +77,8 @@ pub(super) fn look(run: &Run, subject: &str) -> Look {
         let nth = [OURS, BY_HANDLE].iter().position(|ours| *ours == subject).unwrap_or(2);
         return Look { colour: OUR_COLOURS[nth].light, width: 4.0, dashes, marker: MarkerShape::Star };
     }
-    let others = run.rows.iter().map(|row| &*row.subject).filter(|name| !is_ours(name) && *name != BARE_ARRAY);
+    let others =
+        run.results.rows.iter().map(|row| &*row.subject).filter(|name| !is_ours(name) && *name != BARE_ARRAY);
     let nth = distinct(others).iter().position(|name| *name == subject).unwrap_or(0);
     let (colour, again) = (nth % THEIR_COLOURS.len(), nth / THEIR_COLOURS.len());
     let (dashes, marker) = [
@@ -90,8 +92,18 @@ pub(super) fn look(run: &Run, subject: &str) -> Look {
 
 /// How the `nth` of some lines of ours is drawn.
 pub(super) fn nth_of_ours(nth: usize) -> Look {
-    let (dashes, marker) = (LineStyle::Solid, [MarkerShape::Circle, MarkerShape::Square, MarkerShape::Diamond][nth % 3]);
-    Look { colour: OUR_COLOURS[nth % OUR_COLOURS.len()].light, width: 3.0, dashes, marker }
+    let colours: Vec<&Pair> = OUR_COLOURS.iter().chain(&THEIR_COLOURS).collect();
+    let colour = colours[nth % colours.len()].light;
+    Look { colour, width: 3.0, dashes: LineStyle::Solid, marker: MarkerShape::Circle }
+}
+
+/// The colour of a bar. Bars have their names beside them, so that colours only say whose they are.
+pub(super) fn bar(subject: &str) -> &'static str {
+    match subject {
+        subject if is_ours(subject) => OUR_COLOURS[0].light,
+        BARE_ARRAY => BARE_COLOUR.light,
+        _ => THEIR_COLOURS[THEIR_COLOURS.len() - 1].light,
+    }
 }
 
 /// The colour of text on the background.
@@ -99,8 +111,8 @@ pub(super) const fn ink() -> &'static str {
     INK.light
 }
 
-/// A layout with the common style, for these plots.
-pub(super) fn layout(plots: &[Plot], title: &str, height: f64) -> Layout {
+/// A layout with the common style, for these plots. As high as what is in it, if nothing else is said.
+pub(super) fn layout(plots: &[Plot], title: &str) -> Layout {
     let theme = Theme {
         background: BACKGROUND.light.into(),
         axis_color: INK.light.into(),
@@ -114,12 +126,32 @@ pub(super) fn layout(plots: &[Plot], title: &str, height: f64) -> Layout {
     Layout::auto_from_plots(plots)
         .with_theme(theme)
         .with_width(WIDTH)
-        .with_height(height)
         .with_title(title)
         .with_title_size(18)
         .with_label_size(LETTERS)
         .with_tick_size(LETTERS)
         .with_body_size(LETTERS)
+}
+
+/// Labels of an axis, by what they say of a value.
+pub(super) fn ticks(label: fn(f64) -> String) -> TickFormat {
+    TickFormat::Custom(Arc::new(label))
+}
+
+/// Who is who, below the plot.
+pub(super) fn with_legend<'a>(
+    layout: Layout,
+    shape: fn(&Look) -> LegendShape,
+    entries: impl IntoIterator<Item = (&'a str, &'a Look)>,
+) -> Layout {
+    let entry = |(name, look): (&str, &Look)| LegendEntry {
+        label: name.to_owned(),
+        color: look.colour.to_owned(),
+        shape: shape(look),
+        dasharray: look.dashes.dasharray(),
+    };
+    layout
+        .with_legend_entries(entries.into_iter().map(entry).collect())
         .with_legend_position(LegendPosition::OutsideBottomColumns)
         .with_legend_box(false)
 }
