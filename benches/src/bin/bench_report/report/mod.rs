@@ -83,4 +83,4 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
