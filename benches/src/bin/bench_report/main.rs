@@ -3,6 +3,8 @@
 //! `cargo xtask bench` calls it on the run's JSON; `--help` says how to call it by hand. Nothing is
 //! measured here, and nothing written that the JSON does not have.
 
+#![allow(clippy::cast_precision_loss, reason = "figures are estimates")]
+
 #[cfg(not(loom))]
 mod report;
 

@@ -3,11 +3,11 @@
 //! The texts say what is measured, and how to read it. They name no figure of a run.
 
 use benches::case::Bench;
-use benches::results::{Row, Scarce};
 
 use super::grid::Grid;
 use super::plot::{self, Plot};
-use super::run::{Run, distinct};
+use super::run::Run;
+use super::scarce::Shape;
 use super::tables;
 
 /// One bench in the report.
@@ -116,22 +116,14 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
     },
 ];
 
-/// One shape of `scarce`, what it is called, and what each subject did in it.
-pub(crate) struct Shape<'a> {
-    pub(crate) title: String,
-    /// As part of the name of a file.
-    pub(crate) slug: String,
-    pub(crate) subjects: Vec<(&'a str, &'a Scarce)>,
-}
-
 impl Chapter {
     /// The tables of the bench, each with a heading of its own if it has one.
     pub(crate) fn tables(&self, run: &Run) -> Vec<(Option<String>, Grid)> {
         match self.kind {
-            Kind::Waits => shapes(run)
-                .into_iter()
-                .map(|shape| (Some(shape.title), tables::waits(&shape.subjects)))
-                .collect(),
+            Kind::Waits => {
+                let table = |shape: &Shape<'_>| (Some(shape.name()), tables::waits(&shape.subjects));
+                Shape::all(run).iter().map(table).collect()
+            }
             Kind::Memory => vec![(None, tables::memory(run))],
             Kind::Bars | Kind::Threads | Kind::Sizes | Kind::Scales => {
                 vec![(None, tables::bench(run, self.bench))]
@@ -146,28 +138,10 @@ impl Chapter {
             Kind::Threads => plot::over_threads(run, self.bench, self.title).into_iter().collect(),
             Kind::Sizes => plot::over_sizes(run, self.bench, self.title).into_iter().collect(),
             Kind::Scales => plot::over_scales(run, self.title).into_iter().collect(),
-            Kind::Waits => shapes(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
+            Kind::Waits => Shape::all(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
             Kind::Memory => Vec::new(),
         }
     }
-}
-
-/// The shapes of `scarce`, in the order of the run.
-fn shapes(run: &Run) -> Vec<Shape<'_>> {
-    let rows = || run.of(Bench::Scarce).filter_map(|row| Some((row, row.scarce.as_ref()?)));
-    let key = |(row, scarce): (&Row, &Scarce)| (row.threads, scarce.objects, scarce.work);
-    let shape = |(threads, objects, work)| Shape {
-        title: format!(
-            "{threads} threads, {objects} objects{}",
-            if work { ", with work while held" } else { "" }
-        ),
-        slug: format!("{threads}x{objects}{}", if work { "-work" } else { "" }),
-        subjects: rows()
-            .filter(|row| key(*row) == (threads, objects, work))
-            .map(|(row, scarce)| (&*row.subject, scarce))
-            .collect(),
-    };
-    distinct(rows().map(key)).into_iter().map(shape).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The report: what is read, what is asked of it, and what is written.
 
+mod cases;
 mod chapters;
 mod cli;
 mod document;
@@ -8,6 +9,7 @@ mod number;
 mod plot;
 mod run;
 mod scale;
+mod scarce;
 mod subjects;
 mod tables;
 mod targets;

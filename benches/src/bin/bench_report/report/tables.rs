@@ -35,7 +35,7 @@ pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
         let cost = |subject: &&str| run.ns(last, subject).unwrap_or(f64::INFINITY);
         subjects.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
     }
-    let mut grid = Grid::new(["".to_owned()].into_iter().chain(names));
+    let mut grid = Grid::new([String::new()].into_iter().chain(names));
     for subject in subjects {
         let cell = |place: &Place<'_>| {
             let row = run.at(*place).find(|row| row.subject == subject);

@@ -1,9 +1,12 @@
 //! What a target is, and whether a run meets it.
 
+use std::fmt::Write;
+
 use super::number::{percent, plain};
 use super::run::{Missing, Run};
 
 /// A bound on a figure, in each of the cases that it is about.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) what: &'static str,
     pub(crate) limit: Limit,
@@ -105,7 +108,7 @@ impl Target {
             let gap = if words.is_empty() { "" } else { "; " };
             words = format!("{words}{gap}not measured: {}", missing[0]);
             if missing.len() > 1 {
-                words += &format!(", and {} more", missing.len() - 1);
+                let _ = write!(words, ", and {} more", missing.len() - 1);
             }
         }
         let (bound, limit) = self.limit.words();

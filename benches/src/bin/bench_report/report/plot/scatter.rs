@@ -6,9 +6,9 @@ use kuva::render::plots::Plot as Drawing;
 
 use super::Plot;
 use super::style::{self, Look};
-use crate::report::chapters::Shape;
 use crate::report::number::{duration, figure, short, short_duration};
 use crate::report::run::Run;
+use crate::report::scarce::Shape;
 
 /// One point a subject, and nothing for fewer than two.
 pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
@@ -25,7 +25,7 @@ pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
     });
     let alt = format!(
         "{}: throughput to the right, p99.99 wait upwards: {}",
-        shape.title,
+        shape.name(),
         shown.collect::<Vec<_>>().join(", ")
     );
     let looks: Vec<(&str, Look)> = points.iter().map(|(name, ..)| (*name, style::look(run, name))).collect();
@@ -34,7 +34,7 @@ pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
         point.with_marker(look.marker).with_size(8.0).into()
     };
     let drawings: Vec<Drawing> = points.iter().zip(&looks).map(point).collect();
-    let layout = style::layout(&drawings, &shape.title)
+    let layout = style::layout(&drawings, &shape.name())
         .with_log_scale()
         .with_x_label("gets a second")
         .with_y_label("p99.99 wait")
@@ -42,6 +42,6 @@ pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
         .with_y_tick_format(style::ticks(short_duration));
     let entries = looks.iter().map(|(name, look)| (*name, look));
     let layout = style::with_legend(layout, |look| LegendShape::Marker(look.marker), entries);
-    let file = format!("scarce-{}.svg", shape.slug);
+    let file = format!("scarce-{}.svg", shape.slug());
     Some(Plot { file, svg: style::svg(drawings, layout, &alt), alt })
 }
