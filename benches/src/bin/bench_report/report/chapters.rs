@@ -27,7 +27,7 @@ enum Kind {
     Threads,
     /// A column for each size, and lines over them.
     Sizes,
-    /// A column for each scale, and a line for each kind of them.
+    /// A column for each number of something, and a line for each something.
     Scales,
     /// A table for each shape, and throughput against the longest waits.
     Waits,
@@ -57,19 +57,21 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
     Chapter {
         bench: Bench::Scarce,
         title: "More threads than objects",
-        text: "More threads than there are objects, so that most of them wait. Barging pools (a mutex and a condvar, \
-               a channel) let whoever runs take what was put: many gets a second, and some thread waits very long. \
-               Pools that hand each object to who waits longest are fair, and pay a switch of threads for each get. \
-               Bounded bypass is to have both. \"Fairness\" is the fewest gets of a thread over the most, 1 at best; \
-               \"overtakes\" is how many later arrivals went before any one waiter, at most, where the pool counts \
-               it. In the plots, good is to the right and down.",
+        text: "More threads than there are objects, so that some of them wait; \"with work\" they do something for a \
+               microsecond while they hold one. Barging pools (a mutex and a condvar, a channel) let whoever runs \
+               take what was put: many gets a second, and some thread waits very long. Pools that hand each object \
+               to who waits longest are fair, and pay a switch of threads for each get. Bounded bypass is to have \
+               both. \"Fairness\" is the fewest gets of a thread over the most, 1 at best; \"overtakes\" is how many \
+               later arrivals went before one waiter, at most, where somebody counts it. In the plots, good is to \
+               the right and down.",
         kind: Kind::Waits,
     },
     Chapter {
         bench: Bench::Remote,
         title: "One thread gets, another puts",
-        text: "Items travel from the thread that gets them to one that puts them: what caches of one thread are bad \
-               at, since one of them only fills and the other only empties. Nanoseconds an item.",
+        text: "Items travel from a thread that gets them to one that puts them, through a ring that is the same for \
+               all: what caches of one thread are bad at, since one only fills and the other only empties. \
+               Nanoseconds an item.",
         kind: Kind::Bars,
     },
     Chapter {
@@ -82,36 +84,40 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
     Chapter {
         bench: Bench::Churn,
         title: "Threads that come and go",
-        text: "Threads that live for a few pairs each: what a thread's first get and its exit cost. The time of \
-               starting a thread is in every figure alike.",
+        text: "Threads that come, do 64 pairs, and go: what a thread's first get and its exit cost. Nanoseconds for \
+               the life of a thread. Most of it is the starting of a thread, which is in every figure alike.",
         kind: Kind::Bars,
     },
     Chapter {
         bench: Bench::Bytes,
         title: "Larger items",
-        text: "The pair of one thread with items of several sizes, which nobody touches. A pool hands out what is \
-               there, so that the size should not matter; an allocator has to find it.",
+        text: "The pair of one thread with items of several sizes, of which one byte is used. A pool hands out what \
+               is there, so that the size should not matter; an allocator has to find it.",
         kind: Kind::Sizes,
     },
     Chapter {
         bench: Bench::Scale,
         title: "Pages, waiters, pools",
-        text: "What a pair costs in a pool of more and more pages, with more and more others waiting, and with more \
-               and more pools in use. Flat is good: nothing on these paths looks through a list.",
+        text: "What ours costs where there is much of something, and how many times its cost at the smallest number \
+               that is. `pages`: a pair in a pool that holds so many idle pages, and one of 48 items at once, \
+               which go beyond a thread's cache. `waiters`: so many tasks wait for one object; a put serves the \
+               oldest of them, which waits anew. `pools`: one thread goes round so many pools. Flat is good: nothing \
+               on these paths looks through a list.",
         kind: Kind::Scales,
     },
     Chapter {
         bench: Bench::Create,
         title: "Making a pool",
-        text: "A pool with room for a million items, from the builder to its first item. Its tables are reserved, \
-               and the kernel backs them as they are used. Nanoseconds in all.",
+        text: "A pool with room for a million items is built; nothing is got from it. Its tables are reserved, and \
+               the kernel backs them as they are used. Nanoseconds in all.",
         kind: Kind::Bars,
     },
     Chapter {
         bench: Bench::Memory,
         title: "Memory",
-        text: "What the pool keeps for each item besides the item. All of it is out of band: items are aligned as was \
-               asked for, and nothing is written into them.",
+        text: "What the process has resident for each item of a pool, besides the item, when all of them have been \
+               got and put. All of it is out of band: items are aligned as was asked for, and nothing is written \
+               into them.",
         kind: Kind::Memory,
     },
 ];
@@ -125,9 +131,8 @@ impl Chapter {
                 Shape::all(run).iter().map(table).collect()
             }
             Kind::Memory => vec![(None, tables::memory(run))],
-            Kind::Bars | Kind::Threads | Kind::Sizes | Kind::Scales => {
-                vec![(None, tables::bench(run, self.bench))]
-            }
+            Kind::Scales => vec![(None, tables::scales(run))],
+            Kind::Bars | Kind::Threads | Kind::Sizes => vec![(None, tables::bench(run, self.bench))],
         }
     }
 

@@ -1,11 +1,12 @@
-//! The tables: the targets, a bench, the waits of one scarce shape, the memory, the counts.
+//! The tables: the targets, a bench, the scales, the waits of one scarce shape, the memory, the counts.
 
 use benches::case::Bench;
 use benches::results::{Row, Scarce};
 
 use super::grid::Grid;
-use super::number::{duration, figure};
+use super::number::{duration, figure, plain, short};
 use super::run::{Place, Run, distinct, threads_of};
+use super::scale;
 use super::verdict::{Outcome, Verdict};
 
 /// What a cell says where there is nothing to say.
@@ -35,23 +36,46 @@ pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
         let cost = |subject: &&str| run.ns(last, subject).unwrap_or(f64::INFINITY);
         subjects.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
     }
+    let alone = subjects.len() == 1;
     let mut grid = Grid::new([String::new()].into_iter().chain(names));
     for subject in subjects {
         let cell = |place: &Place<'_>| {
             let row = run.at(*place).find(|row| row.subject == subject);
-            row.and_then(cost).unwrap_or_else(|| NONE.to_owned())
+            row.and_then(|row| cost(row, alone)).unwrap_or_else(|| NONE.to_owned())
         };
         grid.row([subject.to_owned()].into_iter().chain(places.iter().map(cell)).collect());
     }
     grid
 }
 
-fn cost(row: &Row) -> Option<String> {
-    let ns = figure(row.median_ns?);
+/// A ratio says nothing of who is alone.
+fn cost(row: &Row, alone: bool) -> Option<String> {
+    let ns = row.median_ns?;
     Some(match row.ratio_to_ours {
-        Some(ratio) => format!("{ns} ({} x)", figure(ratio)),
-        None => ns,
+        Some(ratio) if !alone => times(ns, ratio),
+        _ => figure(ns),
     })
+}
+
+fn times(ns: f64, ratio: f64) -> String {
+    format!("{} ({} x)", figure(ns), figure(ratio))
+}
+
+/// A row for each something, a column for each number of it: nanoseconds, and how many times those of
+/// the smallest number that is.
+pub(crate) fn scales(run: &Run) -> Grid {
+    let lines = scale::lines(run, None);
+    let mut numbers = distinct(lines.iter().flat_map(|line| &line.points).map(|(number, _)| *number));
+    numbers.sort_by(f64::total_cmp);
+    let mut grid = Grid::new([String::new()].into_iter().chain(numbers.iter().copied().map(short)));
+    for line in &lines {
+        let cell = |number: &f64| {
+            let ns = line.points.iter().find(|point| point.0 == *number).map(|point| point.1);
+            ns.map_or_else(|| NONE.to_owned(), |ns| times(ns, ns / line.points[0].1))
+        };
+        grid.row([line.name.clone()].into_iter().chain(numbers.iter().map(cell)).collect());
+    }
+    grid
 }
 
 /// What tells the places of one bench from each other: shapes, numbers of threads, or both.
@@ -77,7 +101,7 @@ pub(crate) fn waits(subjects: &[(&str, &Scarce)]) -> Grid {
         let mut cells = vec![subject.to_owned(), figure(ops_per_s / 1e6)];
         cells.extend(waits);
         cells.push(fairness.map_or_else(|| NONE.to_owned(), figure));
-        cells.push(largest_bypass.map_or_else(|| NONE.to_owned(), |overtakes| overtakes.to_string()));
+        cells.push(largest_bypass.map_or_else(|| NONE.to_owned(), |overtakes| plain(overtakes as f64)));
         grid.row(cells);
     }
     grid

@@ -8,17 +8,19 @@ use kuva::render::plots::Plot as Drawing;
 
 use super::style::{self, LETTERS};
 use super::{Plot, slug};
-use crate::report::number::{figure, short};
+use crate::report::number::{duration, figure, short_duration};
 use crate::report::run::{Place, Run};
 use crate::report::tables::place_names;
 
 /// Pixels of one bar and the gap below it.
 const BAR: f64 = 34.0;
 /// Pixels of title and axis.
-const AROUND: f64 = 130.0;
+const AROUND: f64 = 110.0;
 /// Pixels of the longest bar that there is room for, beside the longest names. About: where there is more,
 /// figures are a little further from their bars.
 const ROOM: f64 = 270.0;
+/// Letters of the title that there is room for, above the bars.
+const TITLE: usize = 26;
 /// How many times the median bar the axis goes to. A bar beyond is cut off, and its figure says how
 /// long it is: a peer that is a hundred times slower would make all others look the same.
 const LONGEST: f64 = 4.0;
@@ -43,13 +45,13 @@ fn one(rows: &[(&Row, f64)], title: &str, file: String) -> Plot {
     let slowest = rows[rows.len() - 1].1;
     let end = slowest.min(rows[rows.len() / 2].1 * LONGEST);
     // Room for the figure behind the longest bar.
-    let axis = end * 1.3;
+    let axis = end * 1.5;
     let mut bars = BarPlot::new().with_horizontal(true).with_width(0.7);
     let mut figures = Vec::new();
     // From below.
     for (at, (row, ns)) in (1..).zip(rows.iter().rev()) {
         bars = bars.with_colored_bar(&*row.subject, ns.min(end), style::bar(&row.subject));
-        let text = format!("{}{}", figure(*ns), if *ns > end { " \u{2192}" } else { "" });
+        let text = format!("{}{}", duration(*ns), if *ns > end { " \u{2192}" } else { "" });
         // Its middle, so that it begins a little behind the bar; and low enough to be beside it.
         let half = text.chars().count() as f64 * f64::from(LETTERS) * 0.32 + 6.0;
         let middle = ns.min(end) + half * axis / ROOM;
@@ -57,11 +59,11 @@ fn one(rows: &[(&Row, f64)], title: &str, file: String) -> Plot {
     }
     let drawings: Vec<Drawing> = vec![bars.into()];
     let mut layout = style::layout(&drawings, title)
+        .with_title_wrap(TITLE)
         .with_height(AROUND + BAR * rows.len() as f64)
-        .with_x_label("nanoseconds")
         .with_x_axis_min(0.0)
         .with_x_axis_max(axis)
-        .with_x_tick_format(style::ticks(short));
+        .with_x_tick_format(style::ticks(short_duration));
     for figure in figures {
         layout = layout.with_annotation(figure.with_color(style::ink()).with_font_size(LETTERS));
     }

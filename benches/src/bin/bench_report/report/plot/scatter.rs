@@ -10,6 +10,9 @@ use crate::report::number::{duration, figure, short, short_duration};
 use crate::report::run::Run;
 use crate::report::scarce::Shape;
 
+/// Pixels to the left and the right: for a duration and what it is of, for half a number.
+const MARGINS: (f64, f64) = (112.0, 32.0);
+
 /// One point a subject, and nothing for fewer than two.
 pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
     let points: Vec<(&str, f64, f64)> = shape
@@ -36,6 +39,7 @@ pub(crate) fn waits(run: &Run, shape: &Shape<'_>) -> Option<Plot> {
     let drawings: Vec<Drawing> = points.iter().zip(&looks).map(point).collect();
     let layout = style::layout(&drawings, &shape.name())
         .with_log_scale()
+        .with_force_margins(MARGINS.0, MARGINS.1)
         .with_x_label("gets a second")
         .with_y_label("p99.99 wait")
         .with_x_tick_format(style::ticks(short))
