@@ -31,10 +31,10 @@ pub(crate) struct Subject {
 
 /// All of them, in the order of the report.
 pub(crate) static SUBJECTS: [Subject; 6] = [
-    Subject { name: "ours", pairs: ours, ceiling: Some(322) },
-    Subject { name: "ours, by handle", pairs: ours_by_handle, ceiling: Some(253) },
-    Subject { name: "ours, raw", pairs: ours_raw, ceiling: Some(470) },
-    Subject { name: "ours, raw, by handle", pairs: ours_raw_by_handle, ceiling: Some(350) },
+    Subject { name: "ours", pairs: ours, ceiling: Some(75) },
+    Subject { name: "ours, by handle", pairs: ours_by_handle, ceiling: Some(53) },
+    Subject { name: "ours, raw", pairs: ours_raw, ceiling: Some(164) },
+    Subject { name: "ours, raw by handle", pairs: ours_raw_by_handle, ceiling: Some(142) },
     Subject { name: "mimalloc", pairs: mimalloc, ceiling: None },
     Subject { name: "ArrayQueue", pairs: array_queue, ceiling: None },
 ];

@@ -70,8 +70,8 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
         bench: Bench::Remote,
         title: "One thread gets, another puts",
         text: "Items travel from a thread that gets them to one that puts them, through a ring that is the same for \
-               all: what caches of one thread are bad at, since one only fills and the other only empties. \
-               Nanoseconds an item.",
+               all: what caches of one thread are bad at, since one only fills and the other only empties. `the \
+               ring alone` is what that costs by itself. Nanoseconds an item.",
         kind: Kind::Bars,
     },
     Chapter {

@@ -18,10 +18,10 @@ pub(crate) fn bytes(shape: &str) -> Option<u64> {
 }
 
 /// A number of something, as in `pages 1000` or `pages 1000, 48 at once`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Scaled<'a> {
     of: &'a str,
-    number: f64,
+    number: u32,
     /// What else there is to say, as in `48 at once`.
     but: &'a str,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Line {
     /// `pages, 48 at once`.
     pub(crate) name: String,
     /// Numbers and nanoseconds, from the smallest number on.
-    pub(crate) points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(u32, f64)>,
 }
 
 /// The lines through what `scale` has of `of`, or of everything.
@@ -50,8 +50,8 @@ pub(crate) fn lines(run: &Run, of: Option<&str>) -> Vec<Line> {
     let points: Vec<_> = points.filter(|(scaled, _)| of.is_none_or(|of| scaled.of == of)).collect();
     let line = |(of, but): (&str, &str)| {
         let same = points.iter().filter(|(scaled, _)| (scaled.of, scaled.but) == (of, but));
-        let mut points: Vec<(f64, f64)> = same.map(|(scaled, ns)| (scaled.number, *ns)).collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let mut points: Vec<(u32, f64)> = same.map(|(scaled, ns)| (scaled.number, *ns)).collect();
+        points.sort_by_key(|(number, _)| *number);
         Line { name: if but.is_empty() { of.to_owned() } else { format!("{of}, {but}") }, points }
     };
     distinct(points.iter().map(|(scaled, _)| (scaled.of, scaled.but))).into_iter().map(line).collect()
@@ -70,8 +70,8 @@ mod tests {
     #[test]
     fn scales_have_a_number() {
         let scaled = |number, but| Some(Scaled { of: "pages", number, but });
-        assert_eq!(Scaled::parse("pages 1000000"), scaled(1e6, ""));
-        assert_eq!(Scaled::parse("pages 1, 48 at once"), scaled(1.0, "48 at once"));
+        assert_eq!(Scaled::parse("pages 1000000"), scaled(1_000_000, ""));
+        assert_eq!(Scaled::parse("pages 1, 48 at once"), scaled(1, "48 at once"));
         assert_eq!(Scaled::parse("pages"), None);
         assert_eq!(Scaled::parse("pages of a kind"), None);
     }

@@ -5,8 +5,10 @@
 pub(crate) const OURS: &str = "ours";
 /// This pool, through a thread's own handle.
 pub(crate) const BY_HANDLE: &str = "ours, by handle";
-/// What no pool can be faster than. It bounds nothing and serves one thread: no peer.
+/// What no pool can be faster than: it bounds nothing, and serves one thread.
 pub(crate) const BARE_ARRAY: &str = "bare thread-local array";
+/// What objects travel through in `remote`, without a pool at either end.
+const RING_ALONE: &str = "the ring alone";
 pub(crate) const MIMALLOC: &str = "mimalloc";
 pub(crate) const ARRAY_QUEUE: &str = "ArrayQueue";
 
@@ -21,9 +23,14 @@ pub(crate) fn is_ours(subject: &str) -> bool {
     subject.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
 }
 
+/// Whether this is there to show what no pool can be faster than.
+pub(crate) fn is_limit(subject: &str) -> bool {
+    [BARE_ARRAY, RING_ALONE].contains(&subject)
+}
+
 /// Whether this is somebody else's, and does what a pool does.
 pub(crate) fn is_peer(subject: &str) -> bool {
-    !is_ours(subject) && subject != BARE_ARRAY
+    !is_ours(subject) && !is_limit(subject)
 }
 
 #[cfg(test)]
@@ -34,6 +41,6 @@ mod tests {
     fn ours_are_told_by_the_first_word() {
         assert!(is_ours(OURS) && is_ours(BY_HANDLE));
         assert!(!is_ours("ourselves") && !is_ours(MIMALLOC));
-        assert!(is_peer(MIMALLOC) && !is_peer(OURS) && !is_peer(BARE_ARRAY));
+        assert!(is_peer(MIMALLOC) && !is_peer(OURS) && !is_peer(BARE_ARRAY) && !is_peer(RING_ALONE));
     }
 }

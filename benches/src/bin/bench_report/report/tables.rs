@@ -66,10 +66,11 @@ fn times(ns: f64, ratio: f64) -> String {
 pub(crate) fn scales(run: &Run) -> Grid {
     let lines = scale::lines(run, None);
     let mut numbers = distinct(lines.iter().flat_map(|line| &line.points).map(|(number, _)| *number));
-    numbers.sort_by(f64::total_cmp);
-    let mut grid = Grid::new([String::new()].into_iter().chain(numbers.iter().copied().map(short)));
+    numbers.sort_unstable();
+    let mut grid =
+        Grid::new([String::new()].into_iter().chain(numbers.iter().map(|number| short(f64::from(*number)))));
     for line in &lines {
-        let cell = |number: &f64| {
+        let cell = |number: &u32| {
             let ns = line.points.iter().find(|point| point.0 == *number).map(|point| point.1);
             ns.map_or_else(|| NONE.to_owned(), |ns| times(ns, ns / line.points[0].1))
         };

@@ -45,7 +45,7 @@ fn one(rows: &[(&Row, f64)], title: &str, file: String) -> Plot {
     let slowest = rows[rows.len() - 1].1;
     let end = slowest.min(rows[rows.len() / 2].1 * LONGEST);
     // Room for the figure behind the longest bar.
-    let axis = end * 1.5;
+    let axis = end * 1.6;
     let mut bars = BarPlot::new().with_horizontal(true).with_width(0.7);
     let mut figures = Vec::new();
     // From below.
@@ -63,6 +63,7 @@ fn one(rows: &[(&Row, f64)], title: &str, file: String) -> Plot {
         .with_height(AROUND + BAR * rows.len() as f64)
         .with_x_axis_min(0.0)
         .with_x_axis_max(axis)
+        .with_ticks(4)
         .with_x_tick_format(style::ticks(short_duration));
     for figure in figures {
         layout = layout.with_annotation(figure.with_color(style::ink()).with_font_size(LETTERS));

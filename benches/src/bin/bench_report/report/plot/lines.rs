@@ -52,7 +52,7 @@ pub(crate) fn over_scales(run: &Run, title: &str) -> Option<Plot> {
     let line = |(nth, line): (usize, scale::Line)| Line {
         name: line.name,
         look: style::nth_of_ours(nth),
-        points: line.points.into_iter().map(|(number, ns)| (number.log10() + 1.0, ns)).collect(),
+        points: line.points.into_iter().map(|(number, ns)| (f64::from(number).log10() + 1.0, ns)).collect(),
     };
     let lines = scale::lines(run, None).into_iter().enumerate().map(line);
     let lines: Vec<Line> = lines.filter(|line| line.points.len() > 1).collect();

@@ -19,7 +19,7 @@ use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
 use crate::report::run::{Run, distinct};
-use crate::report::subjects::{BARE_ARRAY, BY_HANDLE, OURS, is_ours};
+use crate::report::subjects::{is_limit, is_ours, is_peer};
 
 /// Pixels from left to right.
 const WIDTH: f64 = 560.0;
@@ -37,14 +37,15 @@ const BACKGROUND: Pair = Pair { light: "#ffffff", dark: "#0d1117" };
 const INK: Pair = Pair { light: "#1f2328", dark: "#e6edf3" };
 const RULES: Pair = Pair { light: "#d1d9e0", dark: "#3d444d" };
 
-/// Warm, for ours: through the thread-local, by handle, others.
-const OUR_COLOURS: [Pair; 3] = [
+/// Warm, for ours in each way to call it.
+const OUR_COLOURS: [Pair; 4] = [
     Pair { light: "#c2410c", dark: "#fb923c" },
     Pair { light: "#b91c1c", dark: "#f87171" },
     Pair { light: "#a16207", dark: "#facc15" },
+    Pair { light: "#be185d", dark: "#f472b6" },
 ];
 /// What no pool can be faster than.
-const BARE_COLOUR: Pair = Pair { light: "#1c1917", dark: "#fafaf9" };
+const LIMIT_COLOUR: Pair = Pair { light: "#1c1917", dark: "#fafaf9" };
 /// Cool, for the others. With the dashes below there are enough for fifteen of them.
 const THEIR_COLOURS: [Pair; 5] = [
     Pair { light: "#1d4ed8", dark: "#60a5fa" },
@@ -55,7 +56,7 @@ const THEIR_COLOURS: [Pair; 5] = [
 ];
 
 fn pairs() -> impl Iterator<Item = &'static Pair> {
-    [&BACKGROUND, &INK, &RULES, &BARE_COLOUR].into_iter().chain(&OUR_COLOURS).chain(&THEIR_COLOURS)
+    [&BACKGROUND, &INK, &RULES, &LIMIT_COLOUR].into_iter().chain(&OUR_COLOURS).chain(&THEIR_COLOURS)
 }
 
 /// How a subject is drawn, in all plots alike.
@@ -70,16 +71,14 @@ pub(super) struct Look {
 /// How each subject of a run is drawn. Colours go by the order of the run.
 pub(super) fn look(run: &Run, subject: &str) -> Look {
     let (dashes, marker) = (LineStyle::Solid, MarkerShape::Circle);
-    if subject == BARE_ARRAY {
-        return Look { colour: BARE_COLOUR.light, width: 2.0, dashes: LineStyle::Dotted, marker };
+    if is_limit(subject) {
+        return Look { colour: LIMIT_COLOUR.light, width: 2.0, dashes: LineStyle::Dotted, marker };
     }
     if is_ours(subject) {
-        let nth = [OURS, BY_HANDLE].iter().position(|ours| *ours == subject).unwrap_or(2);
+        let nth = nth_of(run, subject, is_ours) % OUR_COLOURS.len();
         return Look { colour: OUR_COLOURS[nth].light, width: 4.0, dashes, marker: MarkerShape::Star };
     }
-    let others =
-        run.results.rows.iter().map(|row| &*row.subject).filter(|name| !is_ours(name) && *name != BARE_ARRAY);
-    let nth = distinct(others).iter().position(|name| *name == subject).unwrap_or(0);
+    let nth = nth_of(run, subject, is_peer);
     let (colour, again) = (nth % THEIR_COLOURS.len(), nth / THEIR_COLOURS.len());
     let (dashes, marker) = [
         (LineStyle::Solid, MarkerShape::Circle),
@@ -88,6 +87,12 @@ pub(super) fn look(run: &Run, subject: &str) -> Look {
     ][again % 3]
         .clone();
     Look { colour: THEIR_COLOURS[colour].light, width: 2.0, dashes, marker }
+}
+
+/// The place of a subject among those of its kind, in the order of the run.
+fn nth_of(run: &Run, subject: &str, kind: fn(&str) -> bool) -> usize {
+    let names = run.results.rows.iter().map(|row| &*row.subject).filter(|name| kind(name));
+    distinct(names).iter().position(|name| *name == subject).unwrap_or(0)
 }
 
 /// How the `nth` of some lines of ours is drawn.
@@ -101,7 +106,7 @@ pub(super) fn nth_of_ours(nth: usize) -> Look {
 pub(super) fn bar(subject: &str) -> &'static str {
     match subject {
         subject if is_ours(subject) => OUR_COLOURS[0].light,
-        BARE_ARRAY => BARE_COLOUR.light,
+        subject if is_limit(subject) => LIMIT_COLOUR.light,
         _ => THEIR_COLOURS[THEIR_COLOURS.len() - 1].light,
     }
 }
