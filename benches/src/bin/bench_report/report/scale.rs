@@ -30,7 +30,8 @@ impl<'a> Scaled<'a> {
     fn parse(shape: &'a str) -> Option<Self> {
         let (of, rest) = shape.split_once(' ')?;
         let (number, but) = rest.split_once(", ").unwrap_or((rest, ""));
-        Some(Self { of, number: number.parse().ok()?, but })
+        let number = number.parse().ok().filter(|number| *number > 0)?;
+        Some(Self { of, number, but })
     }
 }
 
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(Scaled::parse("pages 1000000"), scaled(1_000_000, ""));
         assert_eq!(Scaled::parse("pages 1, 48 at once"), scaled(1, "48 at once"));
         assert_eq!(Scaled::parse("pages"), None);
+        assert_eq!(Scaled::parse("pages 0"), None);
         assert_eq!(Scaled::parse("pages of a kind"), None);
     }
 }

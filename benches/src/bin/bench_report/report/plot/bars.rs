@@ -63,7 +63,7 @@ fn one(rows: &[(&Row, f64)], title: &str, file: String) -> Plot {
         .with_height(AROUND + BAR * rows.len() as f64)
         .with_x_axis_min(0.0)
         .with_x_axis_max(axis)
-        .with_ticks(4)
+        .with_ticks(2)
         .with_x_tick_format(style::ticks(short_duration));
     for figure in figures {
         layout = layout.with_annotation(figure.with_color(style::ink()).with_font_size(LETTERS));

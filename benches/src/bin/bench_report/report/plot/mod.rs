@@ -1,10 +1,9 @@
 //! The plots, as SVG.
 //!
-//! Drawn with kuva: of the crates that write SVG, it is the one that is kept (several releases a year,
-//! plain Rust, three small dependencies) and that has horizontal bars with room for long names,
-//! logarithmic axes, and a place for a style sheet. plotters, which Criterion brings along, had its
-//! last release in 2024, and knows neither text widths without a font library nor styles; poloto is
-//! abandoned; charming needs a JavaScript engine for SVG; charts-rs has no logarithmic axes.
+//! Drawn with kuva, which is kept (its last release is of October 2026), is plain Rust with three small
+//! dependencies, and has horizontal bars with room for long names, logarithmic axes, and a place for a
+//! style sheet. plotters, which Criterion brings along, had its last release in 2024 and has no place for
+//! a style sheet; charming draws SVG with a JavaScript engine; charts-rs has no logarithmic axes.
 
 mod bars;
 mod lines;
