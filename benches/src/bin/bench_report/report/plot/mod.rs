@@ -2,8 +2,8 @@
 //!
 //! Drawn with kuva, which is kept (its last release is of October 2026), is plain Rust with three small
 //! dependencies, and has horizontal bars with room for long names, logarithmic axes, and a place for a
-//! style sheet. plotters, which Criterion brings along, had its last release in 2024 and has no place for
-//! a style sheet; charming draws SVG with a JavaScript engine; charts-rs has no logarithmic axes.
+//! style sheet. plotters, which Criterion brings along, had its last release in 2024; charming draws SVG
+//! with a JavaScript engine.
 
 mod bars;
 mod lines;
