@@ -311,7 +311,7 @@ impl<F: ObjectFactory> Builder<Created<F>> {
 impl Builder<Layout> {
     /// How often a waiter of a pool of either kind may be overtaken, unless
     /// [`bypass`](Self::bypass) says otherwise.
-    pub const DEFAULT_BYPASS: u32 = 32;
+    pub const DEFAULT_BYPASS: u32 = 512;
     /// How many grows of a pool of either kind may be pending at once, unless
     /// [`max_growing`](Self::max_growing) says otherwise.
     pub const DEFAULT_MAX_GROWING: u32 = 64;

@@ -9,30 +9,51 @@ use kva::sync::thread_value;
 
 use super::Owned;
 
-/// The places for caches that are found at once. Pools are numbered one after the other, so those
-/// of a program that has no more than this many have a place each.
-const PLACES: usize = 64;
-
 /// Where the cache of a pool would be: `pool` is 0 where there is none.
 struct Place {
     pool: Cell<u32>,
     owned: Cell<*const Owned>,
 }
 
+impl Place {
+    const fn none() -> Self {
+        Self { pool: Cell::new(0), owned: Cell::new(ptr::null()) }
+    }
+}
+
+/// The places for caches that are found at once. Pools are numbered one after the other, so those
+/// of a program that has no more than this many have a place each.
+const PLACES: usize = 64;
+
 /// All of a thread's caches. When the thread ends, they are retired.
 struct Directory {
     all: RefCell<HashTable<(u32, Rc<Owned>)>>,
+    /// A place for each, and as many again or more, where there are more than [`PLACES`].
+    more: RefCell<Vec<Place>>,
+}
+
+/// Where `Directory::more` is; how many places it has is a power of two, or nothing.
+struct More {
+    first: Cell<*const Place>,
+    places: Cell<usize>,
 }
 
 // Apart, since what has no destructor is found without a look whether it is there.
 //
-// Invariant: what a place points to is in `DIRECTORY`, from which nothing goes but after its place.
+// Invariants:
+// 1. What a place points to is in `DIRECTORY`, from which nothing goes but after its place.
+// 2. `MORE` says where `Directory::more` is, which is changed only after `MORE` was cleared.
 thread_value! {
-    static FOUND: [Place; PLACES] = [const { Place { pool: Cell::new(0), owned: Cell::new(ptr::null()) } }; PLACES];
+    static FOUND: [Place; PLACES] = [const { Place::none() }; PLACES];
 }
 
 thread_value! {
-    static DIRECTORY: Directory = Directory { all: RefCell::new(HashTable::new()) };
+    static MORE: More = More { first: Cell::new(ptr::null()), places: Cell::new(0) };
+}
+
+thread_value! {
+    static DIRECTORY: Directory =
+        Directory { all: RefCell::new(HashTable::new()), more: RefCell::new(Vec::new()) };
 }
 
 fn hash(pool: u32) -> u64 {
@@ -47,24 +68,65 @@ fn with_place<R>(pool: u32, f: impl FnOnce(&Place) -> R) -> Option<R> {
     FOUND.try_with(|places| f(&places[pool as usize % PLACES])).ok()
 }
 
+/// As [`with_place`], of the places that there are besides.
+fn with_more<R>(pool: u32, f: impl FnOnce(&Place) -> R) -> Option<R> {
+    let find = |more: &More| {
+        let at = pool as usize & more.places.get().checked_sub(1)?;
+        let place = more.first.get().wrapping_add(at);
+        // SAFETY: invariant 2: there are more than `at` places from `first` on.
+        Some(f(unsafe { &*place }))
+    };
+    MORE.try_with(find).ok().flatten()
+}
+
+impl Place {
+    /// Calls `f` with the cache of the pool, if it is here.
+    #[inline]
+    fn with<R>(&self, pool: u32, f: impl FnOnce(&Owned) -> R) -> Option<R> {
+        // SAFETY: invariant 1.
+        (self.pool.get() == pool).then(|| f(unsafe { &*self.owned.get() }))
+    }
+
+    fn set(&self, pool: u32, owned: &Rc<Owned>) {
+        self.pool.set(pool);
+        self.owned.set(Rc::as_ptr(owned));
+    }
+
+    fn clear(&self, pool: u32) {
+        if self.pool.get() == pool {
+            self.pool.set(0);
+        }
+    }
+}
+
 /// Forgets where the cache of a pool is.
 fn displace(pool: u32) {
-    with_place(pool, |place| {
-        if place.pool.get() == pool {
-            place.pool.set(0);
-        }
-    });
+    with_place(pool, |place| place.clear(pool));
+    with_more(pool, |place| place.clear(pool));
 }
 
 impl Directory {
     fn share(&self, pool: u32) -> Option<Rc<Owned>> {
         let all = self.all.borrow();
         let (_, owned) = all.find(hash(pool), |(other, _)| *other == pool)?;
-        with_place(pool, |place| {
-            place.pool.set(pool);
-            place.owned.set(Rc::as_ptr(owned));
-        });
+        with_place(pool, |place| place.set(pool, owned));
+        with_more(pool, |place| place.set(pool, owned));
         Some(owned.clone())
+    }
+
+    /// Makes more places, where many caches share the few. All are found anew.
+    fn make_places(&self) {
+        let caches = self.all.borrow().len();
+        let mut more = self.more.borrow_mut();
+        if caches <= PLACES || caches <= more.len() / 2 {
+            return;
+        }
+        let _ = MORE.try_with(|found| {
+            found.places.set(0);
+            *more = std::iter::repeat_with(Place::none).take((caches * 4).next_power_of_two()).collect();
+            found.first.set(more.as_ptr());
+            found.places.set(more.len());
+        });
     }
 
     /// Those of pools that are gone go, now and then.
@@ -85,17 +147,20 @@ impl Directory {
     fn insert(&self, pool: u32, owned: &Rc<Owned>) {
         self.tidy_up();
         self.all.borrow_mut().insert_unique(hash(pool), (pool, owned.clone()), |(pool, _)| hash(*pool));
+        self.make_places();
     }
 }
 
 /// Calls `f` with this thread's cache for a pool, if it is in its place and the thread does not end.
 /// `f` is our own code, and comes to no other cache.
 #[inline]
-pub(crate) fn with<R>(pool: u32, f: impl FnOnce(&Owned) -> R) -> Option<R> {
-    with_place(pool, |place| {
-        // SAFETY: the invariant.
-        (place.pool.get() == pool).then(|| f(unsafe { &*place.owned.get() }))
-    })?
+pub(crate) fn with<R>(pool: u32, f: impl Fn(&Owned) -> R) -> Option<R> {
+    with_place(pool, |place| place.with(pool, &f)).flatten().or_else(|| with_one_of_many(pool, f))
+}
+
+#[cold]
+fn with_one_of_many<R>(pool: u32, f: impl Fn(&Owned) -> R) -> Option<R> {
+    with_more(pool, |place| place.with(pool, f)).flatten()
 }
 
 /// This thread's cache for a pool, if it has one and does not end. It is in its place from now on,
@@ -116,5 +181,6 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let all = std::mem::take(self.all.get_mut());
         all.iter().for_each(|(pool, _)| displace(*pool));
+        let _ = MORE.try_with(|more| more.places.set(0));
     }
 }

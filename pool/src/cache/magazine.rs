@@ -9,9 +9,10 @@ use kva::sync::ROUNDS;
 
 use crate::loan::Round;
 
-/// A stack of rounds. Aligned, so that those of two threads share no cache line.
+/// A stack of rounds. Aligned, so that those of two threads share no cache line, and in this order,
+/// so that the first rounds are in one line with their number.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(crate) struct Magazine {
     /// How many of the first rounds it has. No more than `ROUNDS`.
     len: usize,
@@ -27,6 +28,7 @@ const fn fold(index: usize) -> usize {
 }
 
 impl Magazine {
+    #[allow(clippy::unnecessary_box_returns, reason = "they are exchanged, not moved")]
     pub(crate) fn new() -> Box<Self> {
         Box::new(Self { len: 0, capacity: 0, rounds: [None; ROUNDS] })
     }

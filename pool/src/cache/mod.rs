@@ -93,6 +93,7 @@ impl Magazines {
     }
 
     /// Loads another, and takes the one out that was loaded.
+    #[allow(clippy::unnecessary_box_returns, reason = "it is another magazine's box")]
     pub(crate) fn exchange(&mut self, other: Box<Magazine>) -> Box<Magazine> {
         mem::replace(&mut self.loaded, other)
     }
