@@ -10,7 +10,7 @@ use crate::threads::abort_on_panic;
 
 /// How long a scarce case goes on for a sample. It is not told how much to do but for how long, since
 /// the share of each thread is what is asked.
-const SCARCE: Duration = Duration::from_millis(20);
+const SCARCE: Duration = Duration::from_millis(50);
 
 /// Measures all cases of `benches`, and whatever `others` adds.
 pub fn run(benches: &[Bench], others: impl FnOnce(&mut Criterion)) {

@@ -5,6 +5,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Where threads wait for each other before they are measured.
 #[derive(Debug)]
 pub struct Start(Barrier);
@@ -28,6 +30,24 @@ impl Start {
         work();
         begun.elapsed()
     }
+
+    /// As [`time`](Self::time), of a thread that is alone: by [`processor_time`].
+    pub fn time_alone(&self, work: impl FnOnce()) -> Duration {
+        self.wait();
+        processor_time(work).1
+    }
+}
+
+/// Does `work`, and times it by how long this thread had a processor for it. For who waits for nobody
+/// that is what it took, but for what others on the machine did meanwhile.
+///
+/// # Panics
+/// Never: that clock is there, and does not go back.
+pub fn processor_time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("it is positive");
+    let begun = now();
+    let done = work();
+    (done, now().checked_sub(begun).expect("it does not go back"))
 }
 
 /// Runs `work` on so many threads, each of which is to wait at the start once; what it returned, in

@@ -21,7 +21,7 @@ fn measure<S: Subject>(operations: u64) -> f64 {
         subject.enter(|seat| {
             let mut held = Vec::with_capacity(BURST);
             burst(seat, &mut held, BURST, warm_up(bursts));
-            start.time(|| burst(seat, &mut held, BURST, bursts))
+            start.time_alone(|| burst(seat, &mut held, BURST, bursts))
         })
     });
     mean_ns(&times, bursts * BURST as u64)

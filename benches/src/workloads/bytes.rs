@@ -1,7 +1,7 @@
 //! One thread gets an object of some size and puts it back. One byte of it is used, so that what is
 //! seen is the cost of having it.
 
-use super::pairs_by;
+use super::pairs_alone;
 use crate::case::{Bench, Case};
 use crate::subject::Subject;
 
@@ -11,5 +11,5 @@ pub(crate) fn add<S: Subject, const BYTES: usize>(cases: &mut Vec<Case>) {
         0 => format!("{BYTES} B"),
         kib => format!("{kib} KiB"),
     };
-    cases.push(Case::counted(Bench::Bytes, shape, S::NAME, 1, |pairs| pairs_by::<S>(1, pairs)));
+    cases.push(Case::counted(Bench::Bytes, shape, S::NAME, 1, pairs_alone::<S>));
 }

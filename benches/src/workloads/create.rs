@@ -2,7 +2,7 @@
 
 use std::alloc::Layout;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pool::RawPool;
 
@@ -10,7 +10,7 @@ use crate::arena;
 use crate::case::{Bench, Case};
 use crate::contestants::OURS;
 use crate::subject::{Block, USUAL};
-use crate::threads::mean_ns;
+use crate::threads::{mean_ns, processor_time};
 
 /// How many items the pool may have.
 pub(super) const ITEMS: usize = 1_000_000;
@@ -29,10 +29,10 @@ pub(crate) fn add(cases: &mut Vec<Case>) {
             let mut total = Duration::ZERO;
             for _ in 0..pools {
                 let builder = RawPool::builder(Layout::new::<Block<USUAL>>(), PAGES);
-                let begun = Instant::now();
-                let pool = builder.build(black_box(arena.clone())).expect("a good pool");
-                total += begun.elapsed();
-                drop(black_box(pool));
+                let arena = arena.clone();
+                let (pool, time) = processor_time(|| builder.build(black_box(arena)));
+                total += time;
+                drop(black_box(pool.expect("a good pool")));
             }
             mean_ns(&[total], pools)
         }

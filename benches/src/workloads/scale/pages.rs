@@ -26,7 +26,7 @@ pub(super) fn add(cases: &mut Vec<Case>, held: u32) {
             let times = together(1, |start| {
                 ours.enter(|seat| {
                     pairs(seat, warm_up(operations));
-                    start.time(|| pairs(seat, operations))
+                    start.time_alone(|| pairs(seat, operations))
                 })
             });
             mean_ns(&times, operations)
@@ -41,7 +41,7 @@ pub(super) fn add(cases: &mut Vec<Case>, held: u32) {
                 ours.enter(|seat| {
                     let mut out = Vec::with_capacity(BURST);
                     burst(seat, &mut out, BURST, warm_up(bursts));
-                    start.time(|| burst(seat, &mut out, BURST, bursts))
+                    start.time_alone(|| burst(seat, &mut out, BURST, bursts))
                 })
             });
             mean_ns(&times, bursts * BURST as u64)

@@ -92,7 +92,7 @@ fn measure(waiting: usize, operations: u64) -> f64 {
         let object = pool.get().expect("an object");
         let mut line = Line::new(|| pool.get_async(), waiting, &mut task);
         let object = line.serve(object, warm_up(operations), &mut task);
-        start.time(|| drop(line.serve(object, operations, &mut task)))
+        start.time_alone(|| drop(line.serve(object, operations, &mut task)))
     });
     assert!(woken.0.load(Ordering::Relaxed) >= operations, "each is woken");
     mean_ns(&times, operations)

@@ -4,7 +4,9 @@
 
 use std::hint::black_box;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::threads::processor_time;
 
 /// So many steps.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +24,7 @@ impl Work {
     /// What takes a thread that runs about so long.
     pub(super) fn of(time: Duration) -> Self {
         static SAMPLE_TIME: OnceLock<Duration> = OnceLock::new();
-        // The fastest of several: the others were interrupted.
+        // The fastest of several: the first ones are cold.
         let fastest = || (0..20).map(|_| sample()).min().expect("there are some");
         let sample = SAMPLE_TIME.get_or_init(fastest).max(&Duration::from_nanos(1)).as_secs_f64();
         Self { steps: (time.as_secs_f64() / sample * f64::from(SAMPLE)).round() as u32 }
@@ -39,7 +41,5 @@ impl Work {
 }
 
 fn sample() -> Duration {
-    let begun = Instant::now();
-    Work { steps: SAMPLE }.run();
-    begun.elapsed()
+    processor_time(|| Work { steps: SAMPLE }.run()).1
 }

@@ -20,7 +20,7 @@ impl Effort {
 
     /// For figures to keep.
     pub(crate) const FULL: Self =
-        Self { rounds: 15, sample: Duration::from_millis(40), scarce: Duration::from_millis(600) };
+        Self { rounds: 15, sample: Duration::from_millis(40), scarce: Duration::from_millis(450) };
 }
 
 /// How many operations take about `sample`, by trying.
