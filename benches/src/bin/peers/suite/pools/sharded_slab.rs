@@ -13,7 +13,7 @@ use crate::suite::subject::{Get, Need, Peer, Probed, Setup, Subject, thread};
 pub(crate) const PEER: Peer = Peer {
     name: "sharded-slab",
     package: "sharded-slab",
-    setup: "`Pool::new` and `create_owned`; the key is cleared before the guard is dropped, which puts the object \
+    setup: "`Pool::new` and `create_owned`; the key is cleared after the guard is dropped, which puts the object \
             back. `Default` is the creator; it runs on the getter's thread, for a page of 32 objects at first.",
     lacks: &[
         (Need::Limit, "no limit on the pool: each thread's shard has one of its own, in pages"),
@@ -45,13 +45,16 @@ struct Slab(Arc<Pool<Slot>>);
 
 /// A guard that puts its object back, as the others' do.
 struct Lent {
-    guard: OwnedRefMut<Slot>,
+    guard: Option<OwnedRefMut<Slot>>,
     pool: Arc<Pool<Slot>>,
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.pool.clear(self.guard.key());
+        let key = self.guard.as_ref().map(|guard| guard.key());
+        // While the guard of who created it is there, clearing has no effect.
+        self.guard = None;
+        key.map(|key| self.pool.clear(key));
     }
 }
 
@@ -64,7 +67,7 @@ impl Probed for Slab {
     fn get(&self) -> Get {
         let pool = self.0.clone();
         thread(move |_| match pool.clone().create_owned() {
-            Some(guard) => Ok(Lent { guard, pool }),
+            Some(guard) => Ok(Lent { guard: Some(guard), pool }),
             None => Err(Refused::from("the shard is full")),
         })
     }
