@@ -3,15 +3,23 @@
 use std::alloc::Layout;
 
 use kva::Arena;
-use pool::{Pool, RawPool};
+use pool::{Builder, Objects, Pool, RawPool};
 
 use crate::subject::{Block, Stock};
 
 /// A pool of blocks.
 pub(super) fn objects<const BYTES: usize>(stock: Stock) -> Pool<Block<BYTES>> {
+    objects_with(stock, |builder| builder)
+}
+
+/// A pool of blocks, with something of its own.
+pub(super) fn objects_with<const BYTES: usize>(
+    stock: Stock,
+    own: impl FnOnce(Builder<Objects<Block<BYTES>>>) -> Builder<Objects<Block<BYTES>>>,
+) -> Pool<Block<BYTES>> {
     let layout = Layout::new::<Block<BYTES>>();
     let builder = Pool::builder(pages(stock), Block::default).items_per_page(items_per_page(stock, layout));
-    builder.build(room(layout)).expect("a good pool")
+    own(builder).build(room(layout)).expect("a good pool")
 }
 
 /// A pool of memory for blocks.
