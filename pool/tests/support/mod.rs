@@ -17,6 +17,7 @@ use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPo
 
 #[macro_use]
 pub(crate) mod shop;
+pub(crate) mod worker;
 
 pub(crate) const QUANTUM: usize = 4096;
 
@@ -99,6 +100,28 @@ pub(crate) fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::
 pub(crate) fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
     let stats = pool.stats();
     (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
+}
+
+/// Gets so many, and then puts them: into the calling thread's cache, as far as there is room.
+pub(crate) fn get_and_put<T: Send + 'static, B: Backend>(pool: &Pool<T, B>, items: usize) {
+    let all: Vec<_> = (0..items).map(|_| pool.get().ok().unwrap()).collect();
+    drop(all);
+}
+
+/// As [`get_and_put`], of memory.
+pub(crate) fn get_and_put_raw(pool: &RawPool, items: usize) {
+    let all: Vec<_> = (0..items).map(|_| pool.get().unwrap()).collect();
+    all.into_iter().for_each(|item| put(pool, item).unwrap());
+}
+
+/// What a pool says of itself while nobody is at it.
+pub(crate) fn assert_adds_up(pool: &impl AnyPool, out: usize) {
+    let stats = pool.stats();
+    let items = stats.pages as usize * stats.items_per_page as usize;
+    assert_eq!((stats.idle + stats.out, stats.out), (items, out), "{stats:?}");
+    assert_eq!(stats.gets - stats.puts, out as u64, "{stats:?}");
+    assert!(stats.cached <= stats.idle && stats.out <= stats.most_out, "{stats:?}");
+    assert!(stats.pages <= stats.hard_limit, "P1: {stats:?}");
 }
 
 /// Returns once it is so.
