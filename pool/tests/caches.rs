@@ -20,7 +20,7 @@ mod support;
 use support::worker::Worker;
 use support::{
     Block, CloseOnPanic, QUANTUM, Random, arena, assert_adds_up, assert_rests, blocks, get_and_put,
-    get_and_put_raw, objects, put, until_waiting, wait_for,
+    get_and_put_raw, objects, pieces, put, until_waiting, wait_for,
 };
 
 /// So many operations in which nobody had to wait follow a sweep before anything is cached again.
@@ -151,13 +151,13 @@ fn what_a_thread_has_that_hangs_in_a_reset_is_everybodys() {
 #[test]
 fn raw_items_that_an_idle_thread_has_are_everybodys() {
     let ways: [fn(&RawPool); 4] = [
-        |pool| drop(support::visit(pool).unwrap()),
+        |pool| put(pool, pool.get().unwrap()).unwrap(),
         |pool| put(pool, pool.try_get().unwrap()).unwrap(),
         |pool| put(pool, pool.get_timeout(Duration::ZERO).unwrap()).unwrap(),
         |pool| pool.get_many(ALL).unwrap().into_iter().for_each(|item| put(pool, item).unwrap()),
     ];
     for way in ways {
-        let pool = blocks(ALL as u32).magazine_rounds(ROUNDS).build(arena(ALL)).unwrap();
+        let pool = pieces(ALL as u32).magazine_rounds(ROUNDS).build(arena(1)).unwrap();
         thread::scope(|scope| {
             let worker = Worker::new(scope);
             worker.run(|| get_and_put_raw(&pool, ALL));
@@ -245,6 +245,28 @@ fn what_one_thread_puts_another_gets_without_a_sweep() {
         }
     });
     assert_eq!((pool.stats().sweeps, pool.stats().pages as usize), (0, ALL));
+}
+
+/// Also by one who would not wait, and who wants several.
+#[test]
+fn who_would_not_wait_gets_by_way_of_the_depot_too() {
+    for several in [1, 3] {
+        let pool = &pool_of(ALL, ROUNDS);
+        thread::scope(|scope| {
+            let (puts, gets) = (Worker::new(scope), Worker::new(scope));
+            puts.run(|| get_and_put(pool, ALL));
+            gets.run(|| drop(pool.local()));
+            // Half of it is in the depot.
+            for _ in 0..10 {
+                gets.run(move || {
+                    drop(pool.try_reserve(1).unwrap());
+                    drop(pool.try_reserve(several).unwrap());
+                    drop(pool.try_get().unwrap());
+                });
+            }
+        });
+        assert_eq!(pool.stats().sweeps, 0, "{several}");
+    }
 }
 
 #[test]
@@ -555,7 +577,7 @@ fn pages_that_cached_items_pin_go_to_another_pool_that_waits() {
 #[test]
 fn what_is_cached_is_not_listed_as_out() {
     let pool = objects(ALL as u32).magazine_rounds(ROUNDS).build(arena(ALL)).unwrap();
-    let raw = blocks(ALL as u32).magazine_rounds(ROUNDS).build(arena(ALL)).unwrap();
+    let raw = pieces(ALL as u32).magazine_rounds(ROUNDS).build(arena(1)).unwrap();
     get_and_put(&pool, ALL);
     get_and_put_raw(&raw, ALL);
     for text in [format!("{pool:?}"), format!("{raw:?}")] {

@@ -43,6 +43,13 @@ pub(crate) fn blocks(hard_limit: u32) -> Builder<Layout> {
     RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
 }
 
+/// One page of so many items: none of them is in the way of another where the page of a pointer is
+/// looked up, so that all of them can be cached.
+pub(crate) fn pieces(items: u32) -> Builder<Layout> {
+    let layout = Layout::from_size_align(QUANTUM / items as usize, 8).unwrap();
+    RawPool::builder(layout, 1).items_per_page(items)
+}
+
 /// Pages of one object, a quantum each.
 pub(crate) fn objects(hard_limit: u32) -> Builder<Objects<Block>> {
     Pool::builder(hard_limit, || [0; QUANTUM])
