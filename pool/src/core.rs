@@ -432,8 +432,9 @@ impl<B: Backend> Core<B> {
             Got(Kept<'a, B>),
             /// What it wants may be in caches.
             Sweeps,
-            /// A slot is reserved: the page is ours to bring.
-            Gathers,
+            /// A slot is reserved: the page is ours to bring. Whether what it wants may have been in
+            /// caches.
+            Gathers(bool),
         }
         let mut rest = Some(rest);
         let mut arrived = None;
@@ -462,7 +463,7 @@ impl<B: Backend> Core<B> {
                         return Err(TryGetError::Scarce);
                     }
                     if !B::CREATES && state.gather() {
-                        return Ok(Look::Gathers);
+                        return Ok(Look::Gathers(elsewhere));
                     }
                 }
                 if elsewhere {
@@ -474,9 +475,10 @@ impl<B: Backend> Core<B> {
             match look? {
                 Look::Got(kept) => return Ok(kept.into_loans()),
                 Look::Sweeps => self.sweep(),
-                Look::Gathers => match self.bring_page() {
+                Look::Gathers(elsewhere) => match self.bring_page() {
                     Ok(Some(arrival)) => arrived = Some(arrival),
-                    Ok(None) if !self.bias.is_revoked() => self.sweep(),
+                    // Also if somebody else took it back meanwhile: then it is in the pool.
+                    Ok(None) if elsewhere => self.sweep(),
                     Ok(None) => {
                         self.lock().counts.failures.scarce += 1;
                         return Err(TryGetError::Scarce);

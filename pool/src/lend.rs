@@ -14,7 +14,7 @@ use kva::sync::Arc;
 use crate::backend::Backend;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
-use crate::loan::{Loan, Rest, Round};
+use crate::loan::{Loan, Loans, Rest, Round};
 use crate::object::Shelf;
 use crate::waiter::Want;
 
@@ -79,7 +79,10 @@ impl<T, B: Backend> Shelf<T, B> {
     /// Gets what is wanted if it can be had right now.
     pub(crate) fn try_lend(&self, want: Want, mut rest: Rest) -> Result<Good, TryGetError<B::Error>> {
         loop {
-            let loans = self.core.try_get(want, rest)?;
+            let loans = match self.core.take_now(want) {
+                Some(loan) => Loans::one(loan),
+                None => self.core.try_get(want, rest)?,
+            };
             if let Some(good) = self.ready_now(loans).map_err(TryGetError::Construct)? {
                 return Ok(good);
             }

@@ -105,6 +105,8 @@ impl<B: Backend> State<B> {
                         self.depot.note_moved_out();
                         self.put_round(round, todo);
                     }
+                    // Whoever is next to put there takes the lock, and learns how many they take by then.
+                    magazines.resize(0);
                 })
             };
             all &= swept.is_some();
@@ -130,6 +132,9 @@ impl<B: Backend> State<B> {
         // SAFETY: the owner ends.
         let done = unsafe { self.empty(owned, todo) };
         if done {
+            // As after a sweep.
+            // SAFETY: as above.
+            unsafe { owned.locked(|magazines| magazines.resize(0)) };
             self.depot.retire(owned);
         }
         done

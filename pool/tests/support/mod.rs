@@ -17,6 +17,7 @@ use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPo
 
 #[macro_use]
 pub(crate) mod shop;
+pub(crate) mod worker;
 
 pub(crate) const QUANTUM: usize = 4096;
 
@@ -40,6 +41,13 @@ pub(crate) fn arena(quanta: usize) -> Arena {
 /// Pages of one item, a quantum each.
 pub(crate) fn blocks(hard_limit: u32) -> Builder<Layout> {
     RawPool::builder(Layout::from_size_align(QUANTUM, 8).unwrap(), hard_limit)
+}
+
+/// One page of so many items: none of them is in the way of another where the page of a pointer is
+/// looked up, so that all of them can be cached.
+pub(crate) fn pieces(items: u32) -> Builder<Layout> {
+    let layout = Layout::from_size_align(QUANTUM / items as usize, 8).unwrap();
+    RawPool::builder(layout, 1).items_per_page(items)
 }
 
 /// Pages of one object, a quantum each.
@@ -99,6 +107,28 @@ pub(crate) fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::
 pub(crate) fn get_all(pool: &RawPool) -> Vec<NonNull<u8>> {
     let stats = pool.stats();
     (0..stats.hard_limit * stats.items_per_page).map(|_| pool.get().unwrap()).collect()
+}
+
+/// Gets so many, and then puts them: into the calling thread's cache, as far as there is room.
+pub(crate) fn get_and_put<T: Send + 'static, B: Backend>(pool: &Pool<T, B>, items: usize) {
+    let all: Vec<_> = (0..items).map(|_| pool.get().ok().unwrap()).collect();
+    drop(all);
+}
+
+/// As [`get_and_put`], of memory.
+pub(crate) fn get_and_put_raw(pool: &RawPool, items: usize) {
+    let all: Vec<_> = (0..items).map(|_| pool.get().unwrap()).collect();
+    all.into_iter().for_each(|item| put(pool, item).unwrap());
+}
+
+/// What a pool says of itself while nobody is at it.
+pub(crate) fn assert_adds_up(pool: &impl AnyPool, out: usize) {
+    let stats = pool.stats();
+    let items = stats.pages as usize * stats.items_per_page as usize;
+    assert_eq!((stats.idle + stats.out, stats.out), (items, out), "{stats:?}");
+    assert_eq!(stats.gets - stats.puts, out as u64, "{stats:?}");
+    assert!(stats.cached <= stats.idle && stats.out <= stats.most_out, "{stats:?}");
+    assert!(stats.pages <= stats.hard_limit, "P1: {stats:?}");
 }
 
 /// Returns once it is so.
