@@ -18,6 +18,7 @@ use crate::cache::{Owned, Registered, Retire, Shelves, Spare, directory};
 use crate::core::Core;
 use crate::index::{CACHED, OUT};
 use crate::loan::{Loan, Round};
+use crate::pages::PutError;
 use crate::panics::FirstPanic;
 use crate::state::State;
 use crate::todo::Todo;
@@ -175,15 +176,16 @@ impl<B: Backend> Core<B> {
 
     /// Puts an item where no law of rest can break by that: nobody waits, or who does knows. By way of the calling
     /// thread's cache, where there is one.
-    pub(crate) fn put_at_rest(&self, loan: Loan) -> bool {
+    /// Else the lock comes back, to go on with.
+    pub(crate) fn put_at_rest(&self, loan: Loan) -> Result<Result<(), PutError>, MutexGuard<'_, State<B>>> {
         let cached = loan.constructed == self.keeps_objects();
         let owned = if cached { self.own() } else { None };
         let mut state = self.lock_for_cache();
         if !state.is_at_rest() {
-            return state.put_beside(loan);
+            return if state.put_beside(loan) { Ok(Ok(())) } else { Err(state) };
         }
         if B::CREATES && !loan.constructed {
-            return false;
+            return Err(state);
         }
         if let Some(owned) = &owned {
             // It is not out any more when others may have it.
@@ -194,7 +196,7 @@ impl<B: Backend> Core<B> {
                 self.put_memory_by(loan.ptr, put)
             };
             if done {
-                return true;
+                return Ok(Ok(()));
             }
         }
         let put = state.put_one(loan);
@@ -204,7 +206,7 @@ impl<B: Backend> Core<B> {
         if registers {
             self.register();
         }
-        put.is_ok()
+        Ok(put)
     }
 
     /// Puts back what the calling thread's cache and the depot have, for one who wants several: what

@@ -271,8 +271,18 @@ impl<B: Backend> Core<B> {
 
     /// Decides under the lock, restores the law of rest, unlocks and acts.
     pub(crate) fn change<'a, R>(&'a self, decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R) -> R {
+        self.change_locked(self.lock(), decide)
+    }
+
+    /// As [`change`](Self::change), with the lock that the caller has.
+    pub(crate) fn change_locked<'a, R>(
+        &'a self,
+        state: MutexGuard<'_, State<B>>,
+        decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R,
+    ) -> R {
         let mut todo = Todo::new(self);
-        let mut state = self.state.lock();
+        // After it, so that the lock is dropped before what is owed is done, also by a panic.
+        let mut state = state;
         let result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
@@ -361,15 +371,22 @@ impl<B: Backend> Core<B> {
 
     #[inline(never)]
     fn put_slowly(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
-        if let At::Item(slot) = self.index.at(ptr)
-            && self.put_at_rest(Loan { slot, ptr, constructed: false, fresh: false })
-        {
-            return Ok(());
+        match self.index.at(ptr) {
+            At::Item(slot) => self.put_by_lock(Loan { slot, ptr, constructed: false, fresh: false }),
+            _ => self.change(|state, todo| {
+                let slot = state.pages.locate(ptr)?;
+                state.put(slot, false, todo)
+            }),
         }
-        self.change(|state, todo| {
-            let slot = state.pages.locate(ptr)?;
-            state.put(slot, false, todo)
-        })
+    }
+
+    fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
+        match self.put_at_rest(loan) {
+            Ok(put) => put,
+            Err(state) => {
+                self.change_locked(state, |state, todo| state.put(loan.slot, loan.constructed, todo))
+            }
+        }
     }
 
     /// Puts back what is known to be out.
@@ -402,10 +419,7 @@ impl<B: Backend> Core<B> {
 
     #[inline(never)]
     fn put_locked(&self, loan: Loan) {
-        if self.put_at_rest(loan) {
-            return;
-        }
-        let put = self.change(|state, todo| state.put(loan.slot, loan.constructed, todo));
+        let put = self.put_by_lock(loan);
         debug_assert_eq!(put, Ok(()), "a loan is put once");
     }
 
