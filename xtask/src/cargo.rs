@@ -36,6 +36,20 @@ pub(crate) fn has(subcommand: &str) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
+/// What the benches need to build besides Rust, and is not here: their peers are partly C.
+pub(crate) fn missing_for_benches() -> Option<String> {
+    let is_there = |tool: &&str| {
+        let version =
+            Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    let missing: Vec<_> = ["cc", "make"].into_iter().filter(|tool| !is_there(tool)).collect();
+    (!missing.is_empty()).then(|| format!("their peers need {}", missing.join(" and ")))
+}
+
+/// The arguments that leave the benches out.
+pub(crate) const NO_BENCHES: [&str; 4] = ["--exclude", "benches", "--exclude", "instructions"];
+
 /// The command in a target directory of its own, with `--cfg loom` after the
 /// flags that the environment already has. Apart, because each artifact that
 /// both kinds of build give the same name would evict the other's.

@@ -3,14 +3,14 @@
 use anyhow::Context;
 use cargo_metadata::MetadataCommand;
 
-use crate::cargo::{self, cargo};
+use crate::cargo::{self, NO_BENCHES, cargo};
 
-/// Builds the packages that have features in each of these ways.
-pub(crate) fn check() -> anyhow::Result<()> {
+/// Builds the packages that have features in each of these ways, but not the benches if told so.
+pub(crate) fn check(without_benches: bool) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cargo metadata")?;
     for package in metadata.workspace_packages() {
         let features: Vec<_> = package.features.keys().filter(|name| *name != "default").cloned().collect();
-        if features.is_empty() {
+        if features.is_empty() || (without_benches && NO_BENCHES.contains(&package.name.as_str())) {
             continue;
         }
         let alone = features.iter().map(|name| Some(name.clone()));

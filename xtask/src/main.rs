@@ -45,7 +45,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
-        Task::Features => features::check(),
+        Task::Features => features::check(false),
         Task::Loom { filter } => loom::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
