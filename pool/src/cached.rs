@@ -43,6 +43,18 @@ impl<B: Backend> Core<B> {
         Some(round)
     }
 
+    /// As [`take_cached`](Self::take_cached), wherever the cache is.
+    pub(crate) fn take_cached_of_many<const OBJECTS: bool>(
+        &self,
+        caller: &'static Location<'static>,
+    ) -> Option<Round> {
+        let take = |owned: &Owned| owned.take(&self.bias);
+        let round =
+            directory::with(self.id, take).or_else(|| directory::with_one_of_many(self.id, take))??;
+        self.mark_out::<OBJECTS>(round, caller);
+        Some(round)
+    }
+
     /// As [`take_cached`](Self::take_cached), of a cache that is known.
     #[inline(always)]
     pub(crate) fn take_of<const OBJECTS: bool>(
@@ -92,6 +104,18 @@ impl<B: Backend> Core<B> {
     #[inline(always)]
     pub(crate) fn put_into_if_out(&self, owned: &Owned, ptr: NonNull<u8>) -> bool {
         self.put_memory_by(ptr, || owned.put(&self.bias, Round { ptr }))
+    }
+
+    /// As [`put_cached`](Self::put_cached), of what has what its kind has, where the thread has so many
+    /// caches that this one may be elsewhere.
+    pub(crate) fn put_cached_of_many(&self, loan: Loan) -> bool {
+        let round = Round::of(loan);
+        let put = || directory::with_one_of_many(self.id, |owned| owned.put(&self.bias, round)) == Some(true);
+        match (self.keeps_objects(), loan.constructed) {
+            (true, true) => self.put_object_by(round, put),
+            (false, _) => self.put_memory_by(loan.ptr, put),
+            (true, false) => false,
+        }
     }
 
     #[inline(always)]

@@ -298,9 +298,9 @@ impl<B: Backend> Core<B> {
             return None;
         }
         let cached = if self.keeps_objects() {
-            self.take_cached::<true>(want.caller)
+            self.take_cached_of_many::<true>(want.caller)
         } else {
-            self.take_cached::<false>(want.caller)
+            self.take_cached_of_many::<false>(want.caller)
         };
         match cached {
             Some(round) => Some(self.loan(round)),
@@ -381,6 +381,9 @@ impl<B: Backend> Core<B> {
     }
 
     fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
+        if self.put_cached_of_many(loan) {
+            return Ok(());
+        }
         match self.put_at_rest(loan) {
             Ok(put) => put,
             Err(state) => {

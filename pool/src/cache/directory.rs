@@ -151,16 +151,16 @@ impl Directory {
     }
 }
 
-/// Calls `f` with this thread's cache for a pool, if it is in its place and the thread does not end.
-/// `f` is our own code, and comes to no other cache.
+/// Calls `f` with this thread's cache for a pool, if it is in the first place for it and the thread
+/// does not end. `f` is our own code, and comes to no other cache.
 #[inline]
-pub(crate) fn with<R>(pool: u32, f: impl Fn(&Owned) -> R) -> Option<R> {
-    with_place(pool, |place| place.with(pool, &f)).flatten().or_else(|| with_one_of_many(pool, f))
+pub(crate) fn with<R>(pool: u32, f: impl FnOnce(&Owned) -> R) -> Option<R> {
+    with_place(pool, |place| place.with(pool, f))?
 }
 
-#[cold]
-fn with_one_of_many<R>(pool: u32, f: impl Fn(&Owned) -> R) -> Option<R> {
-    with_more(pool, |place| place.with(pool, f)).flatten()
+/// As [`with`], if the thread has so many caches that it may be elsewhere.
+pub(crate) fn with_one_of_many<R>(pool: u32, f: impl FnOnce(&Owned) -> R) -> Option<R> {
+    with_more(pool, |place| place.with(pool, f))?
 }
 
 /// This thread's cache for a pool, if it has one and does not end. It is in its place from now on,
