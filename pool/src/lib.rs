@@ -8,6 +8,8 @@
 //! when nobody needs it any more.
 //!
 //! - [`Pool`]: objects, constructed once and kept. [`RawPool`]: memory of one layout.
+//! - Each thread keeps free items at hand, for which it takes no lock; whoever is about to wait has
+//!   them back first. [`Local`] and [`RawLocal`] are a thread's own handles, a little faster.
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
 //! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
@@ -22,21 +24,24 @@
 //!
 //! The numbers are those that comments and tests cite.
 //!
-//! - **P1 Bound.** `pages + pending grows <= hard limit`.
+//! - **P1 Bound.** `pages + pending grows <= hard limit`. What threads have cached is inside it.
 //! - **P2 Put progress.** While anybody waits, wherever their grow stands, a put makes some
 //!   waiter return, or is one of those that the oldest waiter for several items needs, or
-//!   fills the reserve; at most `K` puts for each waiter go to later arrivals first.
+//!   fills the reserve; at most `K` puts for each waiter go to later arrivals first. While anybody
+//!   sleeps, nothing stays in a thread's cache.
 //! - **P3 Claim.** A page freed for a pending grow reaches that grow.
-//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times. What critical getters
-//!   take of the reserve, an ordinary one could not have had.
-//! - **P5 Nothing lost.** Timeouts, panics, refusals and closes leak no item, page, claim or
-//!   limit slot, and whoever waits next is woken.
+//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times, from when it is about to sleep:
+//!   what other threads take out of their caches before it has them back overtakes nobody. What
+//!   critical getters take of the reserve, an ordinary one could not have had.
+//! - **P5 Nothing lost.** Timeouts, panics, refusals, closes and the ends of threads leak no item,
+//!   page, claim or limit slot, and whoever waits next is woken.
 //! - **P6 Rest.** Everything put and drained, the pool holds at most low-water pages and its
 //!   reserve, and the arena is whole.
 //! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
-//!   wait and its first contended lock, which set up the thread. Gets of several items
-//!   allocate the list of them, before they wait. A factory allocates what it makes and what
-//!   is driven for it, a [`timer`](Builder::timer) each sleep.
+//!   wait, its first contended lock and its first use of a pool that is not scarce, which set up
+//!   the thread: the last its cache. Gets of several items allocate the list of them, before they
+//!   wait. A factory allocates what it makes and what is driven for it, a
+//!   [`timer`](Builder::timer) each sleep.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and

@@ -153,7 +153,10 @@ impl<B: Backend> RawPool<B> {
     /// `item` is not an item of this pool that is out. Nothing was changed.
     ///
     /// # Safety
-    /// Nobody uses the item's memory after this.
+    /// - Nobody uses the item's memory after this.
+    /// - No two threads put the same item at once. Of puts one after the other the second is found,
+    ///   unless the item was got in between; at the same moment both may be taken, and the item is
+    ///   lent to two.
     #[inline]
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
         self.handle.core.put(item)
