@@ -154,9 +154,9 @@ impl<B: Backend> RawPool<B> {
     ///
     /// # Safety
     /// - Nobody uses the item's memory after this.
-    /// - No two threads put the same item at once. Of puts one after the other the second is found,
-    ///   unless the item was got in between; at the same moment both may be taken, and the item is
-    ///   lent to two.
+    /// - The item is not put a second time while another thread puts it, after somebody else got it,
+    ///   or just as its page is given up. Such a put may be taken, and memory is lent to two then. At
+    ///   any other time a second put is found.
     #[inline]
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
         self.handle.core.put(item)
