@@ -432,8 +432,11 @@ impl<B: Backend> Core<B> {
             Got(Kept<'a, B>),
             /// What it wants may be in caches.
             Sweeps,
-            /// A slot is reserved: the page is ours to bring.
-            Gathers,
+            /// A slot is reserved: the page is ours to bring. `cached`: if there is none, what it
+            /// wants may be in caches.
+            Gathers {
+                cached: bool,
+            },
         }
         let mut rest = Some(rest);
         let mut arrived = None;
@@ -455,17 +458,17 @@ impl<B: Backend> Core<B> {
                     return Ok(Look::Got(Kept::new(self, loans)));
                 }
                 // Who waits has asked the back-end before; a page it has now is theirs.
-                let elsewhere = !state.depot.is_scarce();
+                let cached = !state.depot.is_scarce();
                 if state.queue.is_empty() {
                     if B::CREATES && state.ledger.has_room() {
                         state.counts.failures.scarce += 1;
                         return Err(TryGetError::Scarce);
                     }
                     if !B::CREATES && state.gather() {
-                        return Ok(Look::Gathers);
+                        return Ok(Look::Gathers { cached });
                     }
                 }
-                if elsewhere {
+                if cached {
                     return Ok(Look::Sweeps);
                 }
                 state.counts.failures.exhausted += 1;
@@ -474,9 +477,10 @@ impl<B: Backend> Core<B> {
             match look? {
                 Look::Got(kept) => return Ok(kept.into_loans()),
                 Look::Sweeps => self.sweep(),
-                Look::Gathers => match self.bring_page() {
+                Look::Gathers { cached } => match self.bring_page() {
                     Ok(Some(arrival)) => arrived = Some(arrival),
-                    Ok(None) if !self.bias.is_revoked() => self.sweep(),
+                    // As it was at the look: another who sweeps may not be done, or may be since.
+                    Ok(None) if cached => self.sweep(),
                     Ok(None) => {
                         self.lock().counts.failures.scarce += 1;
                         return Err(TryGetError::Scarce);
