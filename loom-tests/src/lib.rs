@@ -4,6 +4,8 @@
 //!   threads otherwise. Each world is small, and for one race.
 //! - [`world`] has the arenas and pools that worlds are made of, and the check of rest.
 //! - [`backends`] has a back-end that a test plays by hand.
+//! - [`biased`] has a biased lock of one owner, and those that lack one edge of it.
+//! - [`caching`] has pools whose threads have caches: that of production, and a naive one.
 //! - [`factories`] has objects that are counted, and factories that are known to be wrong.
 //! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
 //!   contract, which the same assertions must catch. Production code has no
@@ -11,6 +13,8 @@
 //! - [`naive`] has the whole pool that does without a protocol.
 
 pub mod backends;
+pub mod biased;
+pub mod caching;
 pub mod factories;
 pub mod historical;
 pub mod naive;
