@@ -66,6 +66,9 @@ static GLOBAL: Counting = Counting;
 const THREADS: usize = 3;
 const PAGES: u32 = 2;
 const ITEMS: usize = 2 * 4096 / 64;
+/// More than a thread keeps at hand. All threads together get no more than there is: they wait with
+/// what they have.
+const MANY: usize = ITEMS / (THREADS + 2);
 
 /// A pool of each kind, of so many items each.
 struct Pools {
@@ -98,7 +101,7 @@ impl Pools {
     fn exercise(&self, rounds: usize) {
         for round in 0..rounds {
             self.visit::<1>();
-            self.visit::<40>();
+            self.visit::<MANY>();
             let (local, raw) = (self.objects.local(), self.memory.local());
             drop([local.get().unwrap(), local.try_get().unwrap()]);
             let item = raw.get().unwrap();
@@ -114,7 +117,9 @@ impl Pools {
                 drop(self.objects.get_timeout(Duration::from_millis(1)));
             }
             // So that it is calm again.
-            (0..60).for_each(|_| self.visit::<1>());
+            for _ in 0..60 {
+                self.visit::<1>();
+            }
         }
     }
 }
@@ -187,8 +192,10 @@ fn those_who_come_later_have_what_those_had_who_ended(pools: &Pools) {
     let several_at_once = |times: usize| {
         for _ in 0..times {
             thread::scope(|scope| {
-                let threads = [(); THREADS].map(|()| scope.spawn(|| pools.visit::<20>()));
-                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                let threads = [(); THREADS].map(|()| scope.spawn(|| pools.visit::<MANY>()));
+                for thread in threads {
+                    thread.join().unwrap();
+                }
             });
         }
     };

@@ -4,14 +4,13 @@
 
 #![cfg(not(loom))]
 
-use std::ops::DerefMut;
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
 use kva::{Decommit, Region, Reserve};
-use pool::{GetError, Item, Local, LocalItem, OwnedItem, Pool, TryGetError};
+use pool::{GetError, Item, Local, LocalItem, OwnedItem, Pool, Reservation, TryGetError};
 
 #[macro_use]
 mod support;
@@ -50,12 +49,12 @@ enum Held<'p> {
     Owned(OwnedItem<Object>),
 }
 
-impl<'p> Held<'p> {
+impl Held<'_> {
     fn object(&mut self) -> &mut Object {
         match self {
-            Self::Item(item) => item.deref_mut(),
-            Self::Local(item) => item.deref_mut(),
-            Self::Owned(item) => item.deref_mut(),
+            Self::Item(item) => &mut *item,
+            Self::Local(item) => &mut *item,
+            Self::Owned(item) => &mut *item,
         }
     }
 
@@ -127,7 +126,7 @@ fn live(world: &World, me: usize, random: &mut Random) {
             52..55 => held.extend(may_fail(pool.get_timeout(soon)).map(Held::Item).map(take)),
             55..58 => {
                 let mut some = may_be_scarce(pool.try_reserve(2));
-                held.extend(some.as_mut().and_then(|some| some.get()).map(Held::Owned).map(take));
+                held.extend(some.as_mut().and_then(Reservation::get).map(Held::Owned).map(take));
             }
             58..62 => {
                 let item = world.table.lock().pop();
@@ -161,7 +160,9 @@ fn live(world: &World, me: usize, random: &mut Random) {
             held.swap_remove(0).put(me);
         }
     }
-    held.into_iter().for_each(|held| held.put(me));
+    for held in held {
+        held.put(me);
+    }
     // What is on the table may be all there is.
     let left = std::mem::take(&mut *world.table.lock());
     drop(left);

@@ -13,7 +13,7 @@ use pool::Pool;
 
 mod support;
 
-use support::{CloseOnPanic, QUANTUM, arena, assert_rests, get_and_put};
+use support::{CloseOnPanic, QUANTUM, arena, assert_rests, get_and_put, visit_often};
 
 const ROLE: &str = "POOL_TEST_NO_MEMBARRIER";
 /// The system has no filter for us.
@@ -111,7 +111,7 @@ fn owners_against_sweepers() {
                 // All there are, once the others let go of theirs.
                 assert!(pool.get_many(ITEMS).unwrap().iter().all(|item| item[0] == 0));
             }
-            (0..300).for_each(|_| drop(pool.get().unwrap()));
+            visit_often(&pool, 300);
         }
         assert!(pool.stats().sweeps > 20, "{:?}", pool.stats());
     });
