@@ -313,3 +313,104 @@ impl<B: Backend> Retire for Core<B> {
         self.change_until(|state, todo| state.retire(owned, todo));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::alloc::Layout;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use kva::sync::block_on_future;
+    use kva::{Arena, Region, Reserve};
+
+    use super::*;
+    use crate::{Pool, RawPool};
+
+    /// Who has not come past the lock after so long does not.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    fn arena() -> Arena {
+        Arena::new(Region::reserve(1 << 16, Reserve::new()).unwrap(), 4096).unwrap()
+    }
+
+    /// Does it twice on another thread: the first time with the lock, and then while this thread has it.
+    fn twice<B: Backend>(core: &Core<B>, run: impl Fn() + Send) -> bool {
+        thread::scope(|scope| {
+            let (done, is_done) = mpsc::channel();
+            let (locks, is_locked) = mpsc::channel();
+            scope.spawn(move || {
+                run();
+                done.send(()).unwrap();
+                is_locked.recv().unwrap();
+                run();
+                let _ = done.send(());
+            });
+            is_done.recv().unwrap();
+            let state = core.lock();
+            locks.send(()).unwrap();
+            let passes = is_done.recv_timeout(PATIENCE).is_ok();
+            drop(state);
+            passes
+        })
+    }
+
+    #[test]
+    fn cached_objects_are_got_and_put_past_the_lock() {
+        let pool = Pool::builder(1, || [0_u8; 64]).magazine_rounds(4).build(arena()).unwrap();
+        assert!(twice(&pool.shelf().core, || {
+            // Both magazines.
+            drop((0..8).map(|_| pool.get().unwrap()).collect::<Vec<_>>());
+            drop(pool.get_owned().unwrap());
+            drop(pool.try_get().unwrap());
+            drop(pool.request().timeout(Duration::ZERO).get().unwrap());
+            drop(block_on_future(pool.get_async()).unwrap());
+        }));
+    }
+
+    /// A handle is made with the lock, so it is made before.
+    #[test]
+    fn handles_get_and_put_past_the_lock() {
+        let pool = Pool::builder(1, || [0_u8; 64]).magazine_rounds(4).build(arena()).unwrap();
+        let raw = RawPool::builder(Layout::new::<[u8; 64]>(), 1).magazine_rounds(4).build(arena()).unwrap();
+        thread::scope(|scope| {
+            let (says, said) = mpsc::channel();
+            let (locks, is_locked) = mpsc::channel();
+            let (pool, raw) = (&pool, &raw);
+            scope.spawn(move || {
+                let (local, raw) = (pool.local(), raw.local());
+                for _ in 0..2 {
+                    let items: Vec<_> = (0..7).map(|_| local.get().unwrap()).collect();
+                    drop((local.try_get().unwrap(), items));
+                    let items = [(); 8].map(|()| raw.get().unwrap());
+                    for item in items {
+                        // SAFETY: nobody uses it.
+                        unsafe { raw.put(item) }.unwrap();
+                    }
+                    let _ = says.send(());
+                    let _ = is_locked.recv();
+                }
+            });
+            said.recv().unwrap();
+            let states = (pool.shelf().core.lock(), raw.handle().core.lock());
+            locks.send(()).unwrap();
+            let passes = said.recv_timeout(PATIENCE).is_ok();
+            drop((states, locks));
+            assert!(passes);
+        });
+    }
+
+    #[test]
+    fn cached_memory_is_got_and_put_past_the_lock() {
+        let pool = RawPool::builder(Layout::new::<[u8; 64]>(), 1).magazine_rounds(4).build(arena()).unwrap();
+        assert!(twice(&pool.handle().core, || {
+            let mut items: Vec<_> = (0..6).map(|_| pool.get().unwrap()).collect();
+            items.push(pool.try_get().unwrap());
+            items.push(block_on_future(pool.get_async()).unwrap());
+            for item in items {
+                // SAFETY: nobody uses it.
+                unsafe { pool.put(item) }.unwrap();
+            }
+        }));
+    }
+}

@@ -14,7 +14,7 @@ use pool::{PutError, RawPool};
 mod support;
 
 use support::worker::Worker;
-use support::{QUANTUM, arena, assert_adds_up, assert_rests, get_and_put_raw, put};
+use support::{QUANTUM, arena, assert_adds_up, assert_rests, get_and_put_raw, put, put_all};
 
 const SIZE: usize = 64;
 const ITEMS: usize = QUANTUM / SIZE;
@@ -64,7 +64,7 @@ fn a_double_put_of_a_cached_item() {
         };
         // In the caches of this thread and of another, loaded and not, and in the depot.
         let items: Vec<_> = (0..ALL).map(|_| pool.get().unwrap()).collect();
-        items.iter().for_each(|item| put(pool, *item).unwrap());
+        put_all(pool, items.iter().copied());
         assert_eq!(pool.stats().cached, ALL);
         let sent: Vec<_> = items.into_iter().map(Sent).collect();
         for item in &sent {
@@ -82,7 +82,7 @@ fn a_double_put_of_a_cached_item() {
         other.run(move || everywhere(item, 0));
         everywhere(item, 0);
         // And where it was taken back: all of it is idle now.
-        pool.get_many(ITEMS).unwrap().into_iter().for_each(|item| put(pool, item).unwrap());
+        put_all(pool, pool.get_many(ITEMS).unwrap());
         assert_eq!(pool.stats().cached, 0);
         for item in sent {
             everywhere(item, 1);
@@ -91,7 +91,7 @@ fn a_double_put_of_a_cached_item() {
     });
     let all: BTreeSet<_> = (0..ITEMS).map(|_| pool.get().unwrap()).collect();
     assert_eq!(all.len(), ITEMS, "each is there once");
-    all.into_iter().for_each(|item| put(pool, item).unwrap());
+    put_all(pool, all);
     assert_adds_up(pool, 0);
 }
 
@@ -121,7 +121,7 @@ fn items_of_a_page_that_went() {
     let memory = arena(1);
     let pool = pool_of(1, &memory);
     let items: Vec<_> = (0..ALL).map(|_| pool.get().unwrap()).collect();
-    items.iter().for_each(|item| put(&pool, *item).unwrap());
+    put_all(&pool, items.iter().copied());
     assert_eq!(pool.drain(), 1);
     for item in &items {
         assert_refused(&pool, *item, Err(PutError::Foreign(item.addr().get())));

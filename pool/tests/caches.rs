@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use kva::sync::Mutex;
 use kva::{Answer, Arena, Grow, GrowId};
-use pool::{Backend, Factory, Item, Pool, RawPool, TryGetError};
+use pool::{Backend, Factory, Item, Pool, RawPool, Reservation, TryGetError};
 
 #[macro_use]
 mod support;
@@ -20,7 +20,7 @@ mod support;
 use support::worker::Worker;
 use support::{
     Block, CloseOnPanic, QUANTUM, Random, arena, assert_adds_up, assert_rests, blocks, get_and_put,
-    get_and_put_raw, objects, pieces, put, until_waiting, wait_for,
+    get_and_put_raw, objects, pieces, put, put_all, until_waiting, visit_often, wait_for,
 };
 
 /// So many operations in which nobody had to wait follow a sweep before anything is cached again.
@@ -154,7 +154,7 @@ fn raw_items_that_an_idle_thread_has_are_everybodys() {
         |pool| put(pool, pool.get().unwrap()).unwrap(),
         |pool| put(pool, pool.try_get().unwrap()).unwrap(),
         |pool| put(pool, pool.get_timeout(Duration::ZERO).unwrap()).unwrap(),
-        |pool| pool.get_many(ALL).unwrap().into_iter().for_each(|item| put(pool, item).unwrap()),
+        |pool| put_all(pool, pool.get_many(ALL).unwrap()),
     ];
     for way in ways {
         let pool = pieces(ALL as u32).magazine_rounds(ROUNDS).build(arena(1)).unwrap();
@@ -350,8 +350,12 @@ fn a_cache_that_is_taken_over_is_as_large_as_it_should_be_by_then() {
         alone.end();
         assert_eq!(pool.stats().cached, 0);
         let workers: Vec<_> = (0..8).map(|_| Worker::new(scope)).collect();
-        workers.iter().for_each(|worker| worker.run(|| drop(pool.local())));
-        workers.iter().for_each(|worker| worker.run(|| get_and_put(&pool, 16)));
+        for worker in &workers {
+            worker.run(|| drop(pool.local()));
+        }
+        for worker in &workers {
+            worker.run(|| get_and_put(&pool, 16));
+        }
         assert!(pool.stats().cached <= 32, "half of it is nobody's: {:?}", pool.stats());
     });
 }
@@ -364,7 +368,7 @@ fn the_less_the_limit_allows_the_less_is_kept() {
     for (limit, most) in [(16, 8), (7, 0), (1, 0), (32, 16), (64, 32)] {
         pool.set_hard_limit(limit).unwrap();
         assert_eq!(pool.stats().cached, 0, "it is all taken back");
-        (0..CALM).for_each(|_| drop(pool.get().unwrap()));
+        visit_often(&pool, CALM);
         get_and_put(&pool, limit as usize);
         let cached = pool.stats().cached;
         assert!(cached <= most && (cached > 0) == (most > 0), "{limit} items, {cached} cached");
@@ -376,10 +380,10 @@ fn the_less_the_limit_allows_the_less_is_kept() {
 fn what_a_pool_with_a_reserve_or_a_factory_has_is_not_cached() {
     let pool = objects(64).critical_reserve(1).magazine_rounds(ROUNDS).build(arena(64)).unwrap();
     get_and_put(&pool, 63);
-    (0..2 * CALM).for_each(|_| drop(pool.get().unwrap()));
+    visit_often(&pool, 2 * CALM);
     assert_eq!((pool.stats().cached, pool.stats().sweeps), (0, 0));
     pool.set_critical_reserve(0).unwrap();
-    (0..CALM).for_each(|_| drop(pool.get().unwrap()));
+    visit_often(&pool, CALM);
     assert_eq!(pool.stats().cached, 1);
     // The last one is the critical getters' from now on, wherever it was.
     get_and_put(&pool, 64);
@@ -415,11 +419,11 @@ fn after_a_sweep_the_lock_is_taken_until_nobody_had_to_wait_for_a_while() {
     // Whoever has to wait meanwhile begins the count again, also where there is nothing to sweep.
     drop(pool.get_many(ALL).unwrap());
     let rest = CALM - ALL - 2;
-    (0..rest / 2).for_each(|_| drop(pool.get().unwrap()));
+    visit_often(&pool, rest / 2);
     let all = pool.get_many(ALL).unwrap();
     assert!(pool.get_timeout(Duration::ZERO).is_err());
     drop(all);
-    (0..rest / 2).for_each(|_| drop(pool.get().unwrap()));
+    visit_often(&pool, rest / 2);
     assert_eq!(pool.stats().cached, 0);
     assert_adds_up(&pool, 0);
 }
@@ -452,7 +456,7 @@ fn a_pool_at_its_limit_does_not_sweep_for_each_operation() {
     // Nor for each failure.
     let pool = pool_of(2, 1);
     let all = pool.get_many(2).unwrap();
-    (0..GETS).for_each(|_| assert!(pool.try_get().is_err()));
+    assert!((0..GETS).all(|_| pool.try_get().is_err()));
     assert!(pool.stats().sweeps <= 1);
     drop(all);
 }
@@ -479,7 +483,7 @@ fn the_figures_add_up_after_each_step() {
                 }
                 75..80 => held.extend(worker.run(|| {
                     let mut some = pool.try_reserve(3).ok();
-                    some.as_mut().and_then(|some| some.get())
+                    some.as_mut().and_then(Reservation::get)
                 })),
                 80..85 => drop(worker.run(|| pool.try_get().map(Item::discard).ok())),
                 85..88 => {

@@ -38,7 +38,9 @@ fn a_handle_gets_and_puts_as_its_pool_does() {
         let local = pool.local();
         for _ in 0..3 {
             let mut all: Vec<_> = (0..limit).map(|_| local.get().unwrap()).collect();
-            all.iter_mut().enumerate().for_each(|(at, item)| item[0] = at as u8);
+            for (at, item) in all.iter_mut().enumerate() {
+                item[0] = at as u8;
+            }
             assert_is!(local.try_get(), Err(TryGetError::Exhausted));
             assert_adds_up(&pool, limit);
             assert!(all.iter().enumerate().all(|(at, item)| item[0] == at as u8));
@@ -214,7 +216,9 @@ fn a_handle_that_is_kept_while_its_pool_is_scarce() {
         drop(all);
         assert_eq!(pool.stats().cached, 0);
         // Until nobody had to wait for a while.
-        (0..256).for_each(|_| drop(local.get().unwrap()));
+        for _ in 0..256 {
+            drop(local.get().unwrap());
+        }
         assert_eq!(pool.stats().cached, 1);
         assert_eq!(format!("{local:?}"), "Local { has_cache: true, .. }");
     }

@@ -344,7 +344,9 @@ fn a_pool_that_ends_before_the_threads_that_have_caches() {
                 let another = another.clone();
                 worker.run(move || get_and_put(&another, ROUNDS));
             }
-            workers.into_iter().for_each(Worker::end);
+            for worker in workers {
+                worker.end();
+            }
             assert_rests(&another, &memory);
         });
         (alive, memory.stats().free as usize)
@@ -401,7 +403,9 @@ fn a_pool_is_closed_while_threads_are_at_it() {
                 .collect();
             until(|| pool.stats().gets > 10_000);
             pool.close();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         });
         assert_eq!(pool.stats().cached, 0);
         assert_rests(&pool, &memory);
@@ -428,7 +432,9 @@ fn a_thousand_threads_leave_nothing() {
                     })
                 })
                 .collect();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         }
     });
     let stats = pool.stats();

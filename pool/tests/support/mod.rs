@@ -96,6 +96,12 @@ pub(crate) fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) -> Result<()
     unsafe { pool.put(item) }
 }
 
+pub(crate) fn put_all<B: Backend>(pool: &RawPool<B>, items: impl IntoIterator<Item = NonNull<u8>>) {
+    for item in items {
+        put(pool, item).unwrap();
+    }
+}
+
 /// Gets, puts at once, and says which item it was.
 pub(crate) fn visit<B: Backend>(pool: &RawPool<B>) -> Result<usize, GetError<B::Error>> {
     let item = pool.get()?;
@@ -115,10 +121,17 @@ pub(crate) fn get_and_put<T: Send + 'static, B: Backend>(pool: &Pool<T, B>, item
     drop(all);
 }
 
+/// Gets and puts one, so many times.
+pub(crate) fn visit_often<T: Send + 'static, B: Backend>(pool: &Pool<T, B>, times: usize) {
+    for _ in 0..times {
+        drop(pool.get().ok().unwrap());
+    }
+}
+
 /// As [`get_and_put`], of memory.
 pub(crate) fn get_and_put_raw(pool: &RawPool, items: usize) {
     let all: Vec<_> = (0..items).map(|_| pool.get().unwrap()).collect();
-    all.into_iter().for_each(|item| put(pool, item).unwrap());
+    put_all(pool, all);
 }
 
 /// What a pool says of itself while nobody is at it.

@@ -14,7 +14,11 @@ pub(crate) struct Worker<'scope> {
 impl<'scope> Worker<'scope> {
     pub(crate) fn new(scope: &'scope Scope<'scope, '_>) -> Self {
         let (jobs, to_do) = mpsc::channel::<Job<'scope>>();
-        let thread = scope.spawn(move || to_do.into_iter().for_each(|job| job()));
+        let thread = scope.spawn(move || {
+            for job in to_do {
+                job();
+            }
+        });
         Self { jobs, thread }
     }
 
