@@ -156,7 +156,8 @@ impl<Of> Builder<Of> {
 
     /// How often a waiter may be overtaken by later arrivals (P4). 0 is strict first-in
     /// first-out, and slow under contention: every item is handed to a thread that must
-    /// wake up first.
+    /// wake up first. Default: [512](Builder::DEFAULT_BYPASS), and
+    /// [8](Builder::DEFAULT_BYPASS_OF_FACTORIES) where a factory makes the objects.
     pub fn bypass(mut self, times: u32) -> Self {
         self.setup.limits.bypass = times;
         self
@@ -287,7 +288,8 @@ impl<Of: Lives> Builder<Of> {
 
 impl<F: ObjectFactory> Builder<Created<F>> {
     pub(crate) fn created(hard: u32, factory: F) -> Self {
-        Self::new(Created { factory, life: Lifecycle::brought() }, hard)
+        let created = Self::new(Created { factory, life: Lifecycle::brought() }, hard);
+        created.bypass(Builder::DEFAULT_BYPASS_OF_FACTORIES)
     }
 
     /// Makes the pool. It holds no objects yet; [`Pool::reserve`] and dropping the reservation
@@ -309,9 +311,13 @@ impl<F: ObjectFactory> Builder<Created<F>> {
 }
 
 impl Builder<Layout> {
-    /// How often a waiter of a pool of either kind may be overtaken, unless
-    /// [`bypass`](Self::bypass) says otherwise.
+    /// How often a waiter may be overtaken, unless [`bypass`](Self::bypass) says otherwise. Of what
+    /// `cargo xtask bench` compares, about where more has little effect on throughput: for objects that
+    /// are held for microseconds, less than it takes to wake a thread up.
     pub const DEFAULT_BYPASS: u32 = 512;
+    /// The same where a [factory](crate::Pool::from_factory) makes the objects: they are held for long
+    /// beside that, so that overtaking gains nothing.
+    pub const DEFAULT_BYPASS_OF_FACTORIES: u32 = 8;
     /// How many grows of a pool of either kind may be pending at once, unless
     /// [`max_growing`](Self::max_growing) says otherwise.
     pub const DEFAULT_MAX_GROWING: u32 = 64;

@@ -16,7 +16,7 @@ use kva::sync::{CHECKED, MutexGuard, Weak, thread};
 use crate::backend::Backend;
 use crate::cache::{Owned, Registered, Retire, Shelves, Spare, directory};
 use crate::core::Core;
-use crate::index::{CACHED, OUT};
+use crate::index::{At, CACHED, OUT};
 use crate::loan::{Loan, Round};
 use crate::pages::PutError;
 use crate::panics::FirstPanic;
@@ -71,10 +71,8 @@ impl<B: Backend> Core<B> {
     fn mark_out<const OBJECTS: bool>(&self, round: Round, caller: &'static Location<'static>) {
         debug_assert_eq!(OBJECTS, self.keeps_objects());
         if !OBJECTS {
-            match self.index.mark(round.ptr) {
-                Some(mark) => mark.set(OUT),
-                None => self.index.link(self.index.slot(round.ptr)).set(OUT),
-            }
+            let mark = self.index.mark(round.ptr);
+            mark.unwrap_or_else(|| self.index.link(self.index.slot(round.ptr))).set(OUT);
         }
         if CHECKED {
             self.index.note_caller(self.index.slot(round.ptr), Some(caller));
@@ -134,7 +132,8 @@ impl<B: Backend> Core<B> {
     #[inline(always)]
     fn put_memory_by(&self, ptr: NonNull<u8>, put: impl FnOnce() -> bool) -> bool {
         debug_assert!(!self.keeps_objects());
-        let Some(mark) = self.index.mark(ptr).filter(|mark| mark.get() == OUT) else { return false };
+        let mark = self.index.mark(ptr).or_else(|| self.index.mark_of_later_look(ptr));
+        let Some(mark) = mark.filter(|mark| mark.get() == OUT) else { return false };
         // Before it is in a cache: then it may be anybody's.
         mark.set(CACHED);
         let done = if CHECKED { self.forget_caller_if(Round { ptr }, put) } else { put() };
@@ -164,7 +163,9 @@ impl<B: Backend> Core<B> {
     fn lock_for_cache(&self) -> MutexGuard<'_, State<B>> {
         self.try_lock().unwrap_or_else(|| {
             let mut state = self.lock();
-            state.depot.note_contention();
+            if state.depot.is_caching() {
+                state.depot.note_contention();
+            }
             state
         })
     }
@@ -198,13 +199,16 @@ impl<B: Backend> Core<B> {
         loan
     }
 
-    /// Puts an item where no law of rest can break by that: nobody waits, or who does knows. By way of the calling
-    /// thread's cache, where there is one.
-    /// Else the lock comes back, to go on with.
+    /// Puts an item where no law of rest can break by that: nobody waits, or who does knows. By way of
+    /// the calling thread's cache, where there is one. Else the lock comes back, to go on with.
     pub(crate) fn put_at_rest(&self, loan: Loan) -> Result<Result<(), PutError>, MutexGuard<'_, State<B>>> {
         let cached = loan.constructed == self.keeps_objects();
         let owned = if cached { self.own() } else { None };
         let mut state = self.lock_for_cache();
+        // A pointer of anybody's may lie elsewhere by now, or nowhere.
+        if !self.keeps_objects() && self.index.at(loan.ptr) != At::Item(loan.slot) {
+            return Err(state);
+        }
         if !state.is_at_rest() {
             return if state.put_beside(loan) { Ok(Ok(())) } else { Err(state) };
         }
@@ -233,11 +237,11 @@ impl<B: Backend> Core<B> {
         Ok(put)
     }
 
-    /// Puts back what the calling thread's cache and the depot have, for one who wants several: what
-    /// is idle there is as good as what is not.
-    pub(crate) fn put_cache_back(&self) {
+    /// Puts back what the calling thread's cache and the depot have, for one who wants several, if it
+    /// takes that: what is idle there is as good as what is not.
+    pub(crate) fn put_cache_back(&self, want: Want) {
         if let Some(owned) = self.own() {
-            self.change_until(|state, todo| state.put_back(&owned, todo));
+            self.change_until(|state, todo| state.has(want) || state.put_back(&owned, todo));
         }
     }
 
@@ -282,11 +286,10 @@ impl<B: Backend> Core<B> {
     /// If what is done for pages that become idle by it does; all is back nevertheless.
     pub(crate) fn sweep(&self) {
         let mut state = self.lock();
-        let caching = state.depot.is_caching();
-        let Some(nth) = state.depot.begin_sweep() else { return };
-        if caching {
+        if state.depot.is_caching() {
             self.bias.revoke();
         }
+        let Some(nth) = state.depot.begin_sweep() else { return };
         drop(state);
         self.bias.barrier();
         self.change_until(|state, todo| state.sweep(nth, todo));

@@ -10,11 +10,11 @@ use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 use kva::bias::Bias;
-use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak, unique_id};
+use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
 use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
 
 use crate::backend::Backend;
-use crate::cache::Depot;
+use crate::cache::{Depot, directory};
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
@@ -35,7 +35,7 @@ use crate::waits::Waits;
 pub(crate) struct Core<B: Backend> {
     pub(crate) this: Weak<Self>,
     /// Which pool of this process it is.
-    pub(crate) id: u32,
+    pub(crate) id: u64,
     /// Whether threads may get from their caches and put there without the lock.
     pub(crate) bias: CachePadded<Bias>,
     backend: B,
@@ -238,7 +238,7 @@ impl<B: Backend> Core<B> {
         let state = Mutex::new(state);
         let core = Arc::new_cyclic(|this| Self {
             this: this.clone(),
-            id: unique_id(),
+            id: directory::next_pool(),
             bias: CachePadded::new(bias),
             backend,
             index,
@@ -294,7 +294,7 @@ impl<B: Backend> Core<B> {
     #[inline]
     pub(crate) fn take_now(&self, want: Want) -> Option<Loan> {
         if want.items > 1 {
-            self.put_cache_back();
+            self.put_cache_back(want);
             return None;
         }
         let cached = if self.keeps_objects() {
@@ -371,13 +371,13 @@ impl<B: Backend> Core<B> {
 
     #[inline(never)]
     fn put_slowly(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
-        match self.index.at(ptr) {
-            At::Item(slot) => self.put_by_lock(Loan { slot, ptr, constructed: false, fresh: false }),
-            _ => self.change(|state, todo| {
+        let At::Item(slot) = self.index.at(ptr) else {
+            return self.change(|state, todo| {
                 let slot = state.pages.locate(ptr)?;
                 state.put(slot, false, todo)
-            }),
-        }
+            });
+        };
+        self.put_by_lock(Loan { slot, ptr, constructed: false, fresh: false })
     }
 
     fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
@@ -387,7 +387,11 @@ impl<B: Backend> Core<B> {
         match self.put_at_rest(loan) {
             Ok(put) => put,
             Err(state) => {
-                self.change_locked(state, |state, todo| state.put(loan.slot, loan.constructed, todo))
+                self.change_locked(state, |state, todo| {
+                    // A pointer of anybody's may lie elsewhere by now, or nowhere.
+                    let slot = if self.keeps_objects() { loan.slot } else { state.pages.locate(loan.ptr)? };
+                    state.put(slot, loan.constructed, todo)
+                })
             }
         }
     }
@@ -486,6 +490,7 @@ impl<B: Backend> Core<B> {
                 if elsewhere {
                     return Ok(Look::Sweeps);
                 }
+                state.depot.note_wait();
                 state.counts.failures.exhausted += 1;
                 Err(TryGetError::Exhausted)
             });
@@ -495,9 +500,11 @@ impl<B: Backend> Core<B> {
                 Look::Gathers(elsewhere) => match self.bring_page() {
                     Ok(Some(arrival)) => arrived = Some(arrival),
                     // Also if somebody else took it back meanwhile: then it is in the pool.
-                    Ok(None) if elsewhere => self.sweep(),
+                    Ok(None) | Err(_) if elsewhere => self.sweep(),
                     Ok(None) => {
-                        self.lock().counts.failures.scarce += 1;
+                        let mut state = self.lock();
+                        state.depot.note_wait();
+                        state.counts.failures.scarce += 1;
                         return Err(TryGetError::Scarce);
                     }
                     Err(error) => {
@@ -550,7 +557,7 @@ impl<B: Backend> Core<B> {
 
     /// Brings a page for a slot that is [held](State::gather), without sleeping. `None`:
     /// the back-end is scarce. Without a page, the slot is given back.
-    fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
+    pub(crate) fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
         let slot = HeldSlot::gathering(self);
         match self.backend.try_page(self.carve.page) {
             Ok(Some(page)) => {
@@ -572,8 +579,8 @@ impl<B: Backend> Core<B> {
         loop {
             let mut cached = false;
             let given = self.change(|state, todo| {
-                cached = !state.depot.is_scarce();
                 let keep = keep(state);
+                cached = state.is_worth_sweeping(keep);
                 (0..BATCH).take_while(|_| state.give_up_idle(keep, todo)).count()
             });
             all += given;

@@ -222,15 +222,19 @@ impl<'a, B: Backend> Getter<'a, B> {
         }
         progress.started = true;
         let mut unsaid = Unsaid::new(core, None);
+        let mut gathered = None;
         loop {
             let mut leaves: Option<Leaves<'_>> = Some(match driver {
                 Driver::Thread => Cow::Borrowed(waker),
                 Driver::Task => Cow::Owned(waker.clone()),
             });
             let brought = std::mem::take(&mut progress.has_brought);
-            match core
-                .change(|state, todo| state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo))
-            {
+            match core.change(|state, todo| {
+                if let Some(arrival) = gathered.take() {
+                        state.gathered_page(arrival);
+                    }
+                    state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo)
+            }) {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
                 }
@@ -260,6 +264,14 @@ impl<'a, B: Backend> Getter<'a, B> {
                         Answer::Later | Answer::Withdrawn => {}
                     }
                 }
+                Step::Gather => {
+                    // Of an error it hears when it asks, if it has to.
+                    gathered = core.bring_page().unwrap_or_default();
+                    if gathered.is_none() {
+                        core.sweep();
+                    }
+                    continue;
+                }
                 Step::Sweep => {
                     core.sweep();
                     continue;
@@ -273,11 +285,6 @@ impl<'a, B: Backend> Getter<'a, B> {
                     Some(left) => left.clone_from(waker),
                     None => progress.left = Some(waker.clone()),
                 }
-            }
-            // Nothing is in caches while somebody sleeps (P2). It is in line, so nothing comes in any
-            // more once they are swept.
-            if !core.bias.is_revoked() {
-                core.sweep();
             }
             // It may have been served or kicked while this thread was elsewhere.
             match progress.news(node, waker) {

@@ -9,9 +9,9 @@
 //! 1. Everything here is changed under the pool's lock, but the mark of an item that is [`OUT`]:
 //!    that one is its holder's, who may make it [`CACHED`]; and of a cached one its cache's owner may
 //!    make `OUT` again.
-//! 2. While an item is out, its page's entries stay. So its holder, who saw them or saw what came
-//!    after them, finds them without the lock; or misses them, while others move beside them, and
-//!    takes the lock.
+//! 2. While an item is out, its page's entries stay, but for the place in the buckets. So its holder,
+//!    who saw them or saw what came after them, finds them without the lock; or misses them, while
+//!    others move beside them, and takes the lock.
 //! 3. What is found is verified against where the page starts. So a pointer that is nobody's is
 //!    never taken for an item that is out, but if a page of the pool's is just then leaving or
 //!    coming at that very place.
@@ -295,6 +295,15 @@ impl Index {
     #[cold]
     fn later_page_at(&self, base: usize) -> Option<u32> {
         self.segments().skip(1).find_map(|segment| Some(segment.first_page + segment.find(base)? as u32))
+    }
+
+    /// As [`mark`](Self::mark), where that did not find it.
+    #[cold]
+    pub(crate) fn mark_of_later_look(&self, ptr: NonNull<u8>) -> Option<&AtomicU32> {
+        match self.at(ptr) {
+            At::Item(slot) => Some(self.link(slot)),
+            _ => None,
+        }
     }
 
     /// The mark of the item that starts at `ptr`, if the first look finds it: most do. Else

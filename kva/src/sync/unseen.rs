@@ -66,6 +66,13 @@ impl AtomicU64 {
     }
 }
 
+impl AtomicU64 {
+    /// Adds, wrapping; what was there.
+    pub fn add(&self, value: u64) -> u64 {
+        self.0.fetch_add(value, Relaxed)
+    }
+}
+
 /// A reference, or none.
 #[derive(Debug)]
 #[repr(transparent)]

@@ -196,7 +196,7 @@ impl Owned {
         took
     }
 
-    /// Calls `f` with the magazines, and counts what it got and put.
+    /// Calls `f` with the magazines.
     ///
     /// # Safety
     /// The caller has the pool's lock, and the phase is `Caching` or the owner ends.

@@ -13,23 +13,10 @@ use crate::loan::Loan;
 use crate::waiter::{Supply, Want};
 
 impl<B: Backend> State<B> {
-    /// Whether the laws speak of nobody but those in line: nothing is pending, nothing is to be
-    /// given up, and nobody waits elsewhere.
-    fn is_quiet(&self) -> bool {
-        self.grows.is_empty()
-            && self.gathering == 0
-            && !self.closed
-            && !self.lowered
-            && !self.gives_way
-            && !self.ledger.is_over()
-            && self.ledger.staying() <= self.ledger.high()
-            && self.fixed.clock.oldest() == NEVER
-    }
-
     /// Takes one item past who waits, as the bypass allows. Law 1 holds as before, since less is free;
     /// law 2, since somebody was told to look and will see whether it needs a grow.
     pub(crate) fn take_beside(&mut self, want: Want) -> Option<Loan> {
-        if !self.queue.any_kicked() || !self.is_quiet() {
+        if !self.queue.any_kicked() || self.gathering > 0 || !self.is_quiet() {
             return None;
         }
         self.depot.note_wait();
@@ -39,7 +26,7 @@ impl<B: Backend> State<B> {
     /// Puts an item that is left for whoever comes first: the oldest waiter knows. Law 1 holds then,
     /// and the others hold since nothing is pending that could be withdrawn.
     pub(crate) fn put_beside(&mut self, loan: Loan) -> bool {
-        if B::CREATES || !self.queue.any_kicked() || !self.is_quiet() {
+        if B::CREATES || !self.queue.any_kicked() || self.gathering > 0 || !self.is_quiet() {
             return false;
         }
         let now = self.supply();

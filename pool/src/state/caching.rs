@@ -8,6 +8,10 @@ use crate::cache::{Magazines, Owned, Registered, Shelves, Spare};
 use crate::loan::{Loan, Round};
 use crate::pages::PutError;
 use crate::todo::Todo;
+use crate::waiter::Want;
+
+/// So many rounds are put back under one hold of the lock, so that nobody waits long for it.
+const BUDGET: usize = 256;
 
 impl<B: Backend> State<B> {
     /// Whether owners may get from their caches and put there without the lock again, after an
@@ -18,6 +22,17 @@ impl<B: Backend> State<B> {
             && self.reserve == 0
             && !self.is_wanted()
             && self.depot.note_calm(self.capacity())
+    }
+
+    /// Whether what is in caches may keep pages from being given up that are more than `keep`, and that
+    /// nobody here waits for.
+    pub(crate) fn is_worth_sweeping(&self, keep: u32) -> bool {
+        !self.depot.is_scarce() && self.ledger.staying() > keep && !self.is_wanted()
+    }
+
+    /// Whether what somebody wants is in the pages, for its class.
+    pub(crate) fn has(&self, want: Want) -> bool {
+        want.items as usize <= self.supply().of(want.class)
     }
 
     /// Whether a thread that has no cache may have one.
@@ -33,7 +48,7 @@ impl<B: Backend> State<B> {
         self.depot.register(self.capacity(), spare, shelves)
     }
 
-    /// Puts an item where nobody waits and nothing is to be given up.
+    /// Puts an item back and leaves it at that.
     pub(crate) fn put_one(&mut self, loan: Loan) -> Result<(), PutError> {
         self.pages.put(loan.slot, loan.constructed)?;
         self.counts.puts += 1;
@@ -90,7 +105,8 @@ impl<B: Backend> State<B> {
         if !self.depot.is_sweeping(nth) {
             return true;
         }
-        self.put_depot_back(todo);
+        let mut budget = BUDGET;
+        self.put_depot_back(&mut budget, todo);
         let mut all = true;
         let mut at = 0;
         while let Some(cache) = self.depot.cache(at).map(Arc::clone) {
@@ -99,9 +115,11 @@ impl<B: Backend> State<B> {
             // is revoked as long as the phase is `Sweeping`.
             let swept = unsafe {
                 cache.swept(|magazines| {
-                    while !todo.is_full_of_pages()
+                    while budget > 0
+                        && !todo.is_full_of_pages()
                         && let Some(round) = magazines.pop()
                     {
+                        budget -= 1;
                         self.depot.note_moved_out();
                         self.put_round(round, todo);
                     }
@@ -111,17 +129,19 @@ impl<B: Backend> State<B> {
             };
             all &= swept.is_some();
         }
-        let done = all && !todo.is_full_of_pages();
+        let done = all && budget > 0 && !todo.is_full_of_pages();
         if done {
             self.depot.end_sweep();
         }
         done
     }
 
-    fn put_depot_back(&mut self, todo: &mut Todo<'_, B>) {
-        while !todo.is_full_of_pages()
+    fn put_depot_back(&mut self, budget: &mut usize, todo: &mut Todo<'_, B>) {
+        while *budget > 0
+            && !todo.is_full_of_pages()
             && let Some(round) = self.depot.pop()
         {
+            *budget -= 1;
             self.put_round(round, todo);
         }
     }
@@ -146,9 +166,11 @@ impl<B: Backend> State<B> {
         if !self.depot.is_caching() {
             return true;
         }
-        self.put_depot_back(todo);
+        let mut budget = BUDGET;
+        self.put_depot_back(&mut budget, todo);
         // SAFETY: the phase is `Caching`.
-        unsafe { self.empty(owned, todo) }
+        let empty = unsafe { self.empty(owned, todo) };
+        empty && budget > 0
     }
 
     /// Takes back what is in a cache. Whether that is done.

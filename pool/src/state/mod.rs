@@ -75,7 +75,11 @@ pub(crate) enum Step<'a, B: Backend> {
     TakeOn(GrowId, Work),
     /// Sleep on its node.
     Sleep,
-    /// Take back what is in caches, then come back: after this it could not.
+    /// Bring a page, for which a slot is held, if there is one right now, then come back. If not, as
+    /// [`Sweep`](Self::Sweep).
+    Gather,
+    /// Take back what is in caches, then come back. Who is in line, or asleep in the back-end, misses
+    /// nothing there (P2), and nobody passes it there (P4).
     Sweep,
 }
 
@@ -224,8 +228,8 @@ impl<B: Backend> State<B> {
         todo: &mut Todo<'_, B>,
     ) -> Step<'a, B> {
         self.depot.note_wait();
-        if B::SLEEPS && !self.depot.is_scarce() {
-            return Step::Sweep;
+        if !self.depot.is_scarce() {
+            return if self.gather() { Step::Gather } else { Step::Sweep };
         }
         let clock = &self.fixed.clock;
         self.queue.has_to_wait(node, || clock.now());

@@ -63,8 +63,13 @@ impl<B: Backend> State<B> {
 
     /// Whether all laws hold since there is nobody and nothing that they speak of.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.queue.is_empty()
-            && self.grows.is_empty()
+        self.queue.is_empty() && self.is_quiet()
+    }
+
+    /// Whether the laws speak of nobody but those in line: nothing is pending, nothing is to be
+    /// given up, and nobody waits elsewhere.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.grows.is_empty()
             && !self.closed
             && !self.lowered
             && !self.gives_way
@@ -227,6 +232,7 @@ impl<B: Backend> State<B> {
             self.ledger.check();
             self.pages.check(self.ledger.pages());
             self.queue.check();
+            assert!(self.queue.is_empty() || self.depot.is_scarce(), "nobody waits beside caches");
         }
     }
 }
