@@ -417,7 +417,9 @@ fn after_a_sweep_the_lock_is_taken_until_nobody_had_to_wait_for_a_while() {
     assert_eq!(pool.stats().cached, 1);
 
     // Whoever has to wait meanwhile begins the count again, also where there is nothing to sweep.
-    drop(pool.get_many(ALL).unwrap());
+    let all = pool.get_many(ALL).unwrap();
+    assert!(pool.get_timeout(Duration::ZERO).is_err());
+    drop(all);
     let rest = CALM - ALL - 2;
     visit_often(&pool, rest / 2);
     let all = pool.get_many(ALL).unwrap();
@@ -425,6 +427,8 @@ fn after_a_sweep_the_lock_is_taken_until_nobody_had_to_wait_for_a_while() {
     drop(all);
     visit_often(&pool, rest / 2);
     assert_eq!(pool.stats().cached, 0);
+    visit_often(&pool, 2);
+    assert_eq!(pool.stats().cached, 1);
     assert_adds_up(&pool, 0);
 }
 

@@ -177,6 +177,37 @@ fn a_thread_that_gets_and_puts_while_it_ends() {
     assert_rests(pool, &memory);
 }
 
+/// Where its cache is gone already, what it puts is idle; else that goes with the cache.
+#[test]
+fn what_a_thread_puts_while_it_ends_is_in_no_cache() {
+    struct Puts(&'static Pool<Block>);
+    impl Drop for Puts {
+        fn drop(&mut self) {
+            get_and_put(self.0, ROUNDS);
+        }
+    }
+    thread_local! {
+        static PUTS: RefCell<Option<Puts>> = const { RefCell::new(None) };
+    }
+    for cache_first in [true, false] {
+        let memory = arena(ALL);
+        let pool = leaked(&memory);
+        on_a_thread(|| {
+            if cache_first {
+                get_and_put(pool, ROUNDS);
+            }
+            PUTS.set(Some(Puts(pool)));
+            get_and_put(pool, ROUNDS);
+            assert_eq!(pool.stats().cached, ROUNDS);
+        })
+        .unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.cached, stats.idle, stats.sweeps), (0, ROUNDS, 0));
+        assert!(stats.gets >= 2 * ROUNDS as u64, "{stats:?}");
+        assert_rests(pool, &memory);
+    }
+}
+
 #[test]
 fn a_thread_whose_destructor_has_to_wait_for_what_others_have_cached() {
     static VISITS: AtomicUsize = AtomicUsize::new(0);
