@@ -3,7 +3,8 @@
 
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use loom_tests::caching::{Caching, Flaw, Flawed, Production};
+use loom_tests::caching::flawed::{Flaw, Flawed};
+use loom_tests::caching::{Caching, Production};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
 
 /// Both are at one cache: loom says it, who sees each access.
