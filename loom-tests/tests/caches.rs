@@ -41,13 +41,13 @@ fn exchange_against_wait<P: Caching>(pool: P) {
     pool.warm_up();
     let mut items = pool.get_many(3);
     let last = items.pop().unwrap();
-    items.into_iter().for_each(|item| pool.put(item));
+    pool.put_all(items);
     let getter = {
         let pool = pool.clone();
         spawn(move || pool.get_many(3))
     };
     pool.put(last);
-    getter.join().unwrap().into_iter().for_each(|item| pool.put(item));
+    pool.put_all(getter.join().unwrap());
     pool.assert_at_rest();
 }
 
@@ -73,7 +73,7 @@ fn get_against_wait<P: Caching>(pool: P, swept: &Witness) {
     };
     let item = pool.try_get();
     swept.saw(item.is_none());
-    item.into_iter().for_each(|item| pool.put(item));
+    pool.put_all(item);
     pool.put(getter.join().unwrap());
     pool.assert_at_rest();
 }
@@ -89,7 +89,7 @@ fn got_while_another_begins_to_wait() {
 fn get_against_try<P: Caching>(pool: P) {
     let pool = Arc::new(pool);
     pool.warm_up();
-    pool.get_many(2).into_iter().for_each(|item| pool.put(item));
+    pool.put_all(pool.get_many(2));
     let other = {
         let pool = pool.clone();
         spawn(move || pool.try_get().expect("one is cached"))

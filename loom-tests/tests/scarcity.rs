@@ -28,7 +28,7 @@ fn restored_against_wait<P: Caching>(pool: P) {
     };
     pool.put(first);
     pool.put(second);
-    getter.join().unwrap().into_iter().for_each(|item| pool.put(item));
+    pool.put_all(getter.join().unwrap());
     pool.assert_at_rest();
 }
 

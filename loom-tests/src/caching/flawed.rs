@@ -167,7 +167,9 @@ impl Flawed {
         let free = state.free;
         let woken: Vec<_> = state.waiters.extract_if(.., |(items, _)| *items <= free).collect();
         drop(state);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in woken {
+            waker.wake();
+        }
     }
 
     fn note_calm(&self, state: &mut State) {

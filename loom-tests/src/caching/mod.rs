@@ -33,6 +33,13 @@ pub trait Caching: Sized + Send + Sync + 'static {
     /// Puts an item.
     fn put(&self, item: Self::Item);
 
+    /// Puts them.
+    fn put_all(&self, items: impl IntoIterator<Item = Self::Item>) {
+        for item in items {
+            self.put(item);
+        }
+    }
+
     /// How many items are in the pool and in no cache.
     fn uncached(&self) -> usize;
 
@@ -119,7 +126,7 @@ impl Production {
     }
 
     fn put_others(&self) {
-        self.others.with(mem::take).into_iter().for_each(|item| self.put(item));
+        self.put_all(self.others.with(mem::take));
     }
 }
 
