@@ -3,7 +3,8 @@
 
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use loom_tests::caching::{Caching, Flaw, Flawed, Production};
+use loom_tests::caching::flawed::{Flaw, Flawed};
+use loom_tests::caching::{Caching, Production};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
 
 /// Both are at one cache: loom says it, who sees each access.
@@ -40,13 +41,13 @@ fn exchange_against_wait<P: Caching>(pool: P) {
     pool.warm_up();
     let mut items = pool.get_many(3);
     let last = items.pop().unwrap();
-    items.into_iter().for_each(|item| pool.put(item));
+    pool.put_all(items);
     let getter = {
         let pool = pool.clone();
         spawn(move || pool.get_many(3))
     };
     pool.put(last);
-    getter.join().unwrap().into_iter().for_each(|item| pool.put(item));
+    pool.put_all(getter.join().unwrap());
     pool.assert_at_rest();
 }
 
@@ -72,7 +73,7 @@ fn get_against_wait<P: Caching>(pool: P, swept: &Witness) {
     };
     let item = pool.try_get();
     swept.saw(item.is_none());
-    item.into_iter().for_each(|item| pool.put(item));
+    pool.put_all(item);
     pool.put(getter.join().unwrap());
     pool.assert_at_rest();
 }
@@ -88,7 +89,7 @@ fn got_while_another_begins_to_wait() {
 fn get_against_try<P: Caching>(pool: P) {
     let pool = Arc::new(pool);
     pool.warm_up();
-    pool.get_many(2).into_iter().for_each(|item| pool.put(item));
+    pool.put_all(pool.get_many(2));
     let other = {
         let pool = pool.clone();
         spawn(move || pool.try_get().expect("one is cached"))

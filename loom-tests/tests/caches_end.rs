@@ -4,7 +4,8 @@
 use kva::sync::Arc;
 use kva::sync::thread::{spawn, yield_now};
 use kva::{AllocError, Arena};
-use loom_tests::caching::{Caching, Flaw, Flawed, Production};
+use loom_tests::caching::flawed::{Flaw, Flawed};
+use loom_tests::caching::{Caching, Production};
 use loom_tests::historical::ReleasesNothing;
 use loom_tests::run::{known_bad, model};
 use loom_tests::world::{QUANTUM, Shelves, assert_arena_whole};

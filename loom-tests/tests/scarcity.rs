@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use kva::{AllocError, Arena};
-use loom_tests::caching::{Caching, Flaw, Flawed, Production};
+use loom_tests::caching::flawed::{Flaw, Flawed};
+use loom_tests::caching::{Caching, Production};
 use loom_tests::historical::KeepsOwnTime;
 use loom_tests::run::{Witness, known_bad, model, witnessed};
 use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
@@ -27,7 +28,7 @@ fn restored_against_wait<P: Caching>(pool: P) {
     };
     pool.put(first);
     pool.put(second);
-    getter.join().unwrap().into_iter().for_each(|item| pool.put(item));
+    pool.put_all(getter.join().unwrap());
     pool.assert_at_rest();
 }
 
