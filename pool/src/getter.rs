@@ -231,9 +231,9 @@ impl<'a, B: Backend> Getter<'a, B> {
             let brought = std::mem::take(&mut progress.has_brought);
             match core.change(|state, todo| {
                 if let Some(arrival) = gathered.take() {
-                        state.gathered_page(arrival);
-                    }
-                    state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo)
+                    state.gathered_page(arrival);
+                }
+                state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo)
             }) {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));

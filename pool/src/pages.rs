@@ -150,6 +150,11 @@ impl<P> Pages<P> {
         self.free_items
     }
 
+    /// How many items are free and have what their kind has.
+    pub(crate) fn ready_items(&self) -> usize {
+        if self.keeps { self.constructed } else { self.free_items }
+    }
+
     /// How many items are out.
     pub(crate) fn out_items(&self) -> usize {
         (self.held - self.apart) * self.carve.items as usize - self.free_items

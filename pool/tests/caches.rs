@@ -189,11 +189,13 @@ unsafe impl Backend for Slow {
     }
 
     fn try_page(&self, page: Layout) -> Result<Option<Self::Page>, Self::Error> {
-        let gate = self.gate.lock();
-        gate.0.send(()).unwrap();
-        gate.1.recv().unwrap();
-        drop(gate);
-        Backend::try_page(&self.arena, page)
+        let found = Backend::try_page(&self.arena, page)?;
+        if found.is_none() {
+            let gate = self.gate.lock();
+            gate.0.send(()).unwrap();
+            gate.1.recv().unwrap();
+        }
+        Ok(found)
     }
 
     fn forget(&self, id: GrowId) {

@@ -30,9 +30,9 @@ impl<B: Backend> State<B> {
         !self.depot.is_scarce() && self.ledger.staying() > keep && !self.is_wanted()
     }
 
-    /// Whether what somebody wants is in the pages, for its class.
+    /// Whether what somebody wants is in the pages, for its class, with objects where those are kept.
     pub(crate) fn has(&self, want: Want) -> bool {
-        want.items as usize <= self.supply().of(want.class)
+        want.items as usize <= self.supply().of(want.class).min(self.pages.ready_items())
     }
 
     /// Whether a thread that has no cache may have one.

@@ -227,12 +227,12 @@ impl<B: Backend> State<B> {
         core: &'a Arc<Core<B>>,
         todo: &mut Todo<'_, B>,
     ) -> Step<'a, B> {
+        let clock = &self.fixed.clock;
+        self.queue.has_to_wait(node, || clock.now());
         self.depot.note_wait();
         if !self.depot.is_scarce() {
             return if self.gather() { Step::Gather } else { Step::Sweep };
         }
-        let clock = &self.fixed.clock;
-        self.queue.has_to_wait(node, || clock.now());
         let linked = self.queue.is_linked(node);
         let want = self.queue.want(node);
         let demand = self.demand((!linked).then_some(want));

@@ -51,10 +51,12 @@ struct Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let key = self.guard.as_ref().map(|guard| guard.key());
-        // While the guard of who created it is there, clearing has no effect.
-        self.guard = None;
-        key.map(|key| self.pool.clear(key));
+        if let Some(guard) = self.guard.take() {
+            let key = guard.key();
+            // While the guard of who created it is there, clearing has no effect.
+            drop(guard);
+            self.pool.clear(key);
+        }
     }
 }
 
