@@ -21,6 +21,7 @@ pub(crate) fn markdown(run: &Run, verdicts: &[Verdict], chapters: &[(&Chapter, V
     head(&mut out, run);
     targets(&mut out, verdicts);
     how_to_read(&mut out, run);
+    tried(&mut out);
     for (chapter, plots) in chapters {
         section(&mut out, run, chapter, plots);
     }
@@ -60,6 +61,36 @@ fn targets(out: &mut String, verdicts: &[Verdict]) {
          {}\n{}.\n\n",
         tables::targets(verdicts, |missed| format!("**{missed}**")).markdown(false),
         summary(verdicts),
+    );
+}
+
+/// What stands between ours and the targets that runs have missed, and what was tried. It names no figure
+/// of a run.
+const TRIED: &str = "\
+- **Pairs of one thread.** Each get and put marks its owner as inside, looks whether it is revoked, moves a word, \
+counts itself and leaves. Tried, and kept: items and guards of one word (two words were stored in halves and loaded \
+whole, which stalls), places of caches without a destructor, what is rare out of line. Tried, and dropped: \
+`ArrayVec`, whose bounds are checked twice. What is left above the bare array is that mark and its look, \
+twice a pair; through the thread-local also the search for the cache, twice. Not tried: to leave the counts to the \
+exchanges with the depot, and to have a guard remember its cache.\n\
+- **Raw items** cost two searches for their page besides, since anybody may put any pointer, and a wrong one is told.\n\
+- **Remote, burst.** Magazines begin small and double where the depot has no empty one left, or its lock is found \
+taken: at a fixed size of eight rounds a burst went through the lock, and was ten times slower. `by handle` spares \
+the search for the cache, sixty-four times a burst.\n\
+- **Scarce, throughput.** A bound on bypass is a switch of threads every so many gets, which barging never pays, and \
+what is decided under the lock is longer than a mutex around a list. Tried: getting and putting beside who \
+waits without settling what cannot break, which doubled it; other bounds, which are in the tables below as \
+`ours, bypass ..`: the default is about where more has little effect but with many more threads than \
+objects, where the longest waits grow with it.\n\
+- **Scarce, p99.99.** Quantiles are over gets, and who starves gets little: see the longest waits and the fairness \
+beside them. With work, an ordinary wait is a time slice of the scheduler.\n\
+- **Many pools.** A thread finds its cache at once for sixty-four pools, and in a second table beyond that, by way of \
+the slow path's calls; and what so many pools touch does not fit into the first cache of the processor.\n";
+
+fn tried(out: &mut String) {
+    let _ = write!(
+        out,
+        "## What was tried\n\nWhere runs have missed targets, why, and what was done about it.\n\n{TRIED}\n"
     );
 }
 

@@ -58,7 +58,7 @@ fn shapes_that_were_not_measured_are_not_met() {
     let missing = "not measured: no `ours` in scarce, 4 threads, 2 objects, and 5 more";
     let bypass = the(&verdicts, "scarce: largest bypass seen", "");
     let words = format!("missed in 1 of 8, by up to 25 %; {missing}");
-    assert_says(bypass, Outcome::Missed, Some("40, 8 threads, 2 objects, with work"), &words);
+    assert_says(bypass, Outcome::Missed, Some("640, 8 threads, 2 objects, with work"), &words);
     for (what, figure) in [("scarce: throughput", "1.2"), ("scarce: p99.99 wait", "1.5")] {
         let verdict = the(&verdicts, what, "");
         assert_eq!(verdict.outcome, Outcome::NotMeasured);
