@@ -30,8 +30,8 @@
 //!   fills the reserve; at most `K` puts for each waiter go to later arrivals first. While anybody
 //!   sleeps, nothing stays in a thread's cache.
 //! - **P3 Claim.** A page freed for a pending grow reaches that grow.
-//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times, from when it is about to sleep:
-//!   what other threads take out of their caches before it has them back overtakes nobody. What
+//! - **P4 Bounded bypass.** A waiter is overtaken at most `K` times, from when it is in line: what
+//!   other threads take out of their caches before it has them back overtakes nobody. What
 //!   critical getters take of the reserve, an ordinary one could not have had.
 //! - **P5 Nothing lost.** Timeouts, panics, refusals, closes and the ends of threads leak no item,
 //!   page, claim or limit slot, and whoever waits next is woken.

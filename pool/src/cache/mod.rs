@@ -3,13 +3,13 @@
 //! As in Bonwick and Adams, "Magazines and Vmem" (USENIX 2001): a thread has two *magazines*, the
 //! loaded one and the previous one, and exchanges a full one for an empty one, or the other way
 //! round, with the pool's *depot*, one lock for many items. Unlike there, and in every slab
-//! allocator since, nothing is stranded: whoever is about to sleep takes everything back first.
+//! allocator since, nothing is stranded: whoever is about to wait takes everything back first.
 //!
 //! # Who has what
 //!
 //! | phase of the depot | owners of caches | what is in caches | becomes |
 //! | --- | --- | --- | --- |
-//! | `Caching` | get and put there without the lock | is theirs | `Sweeping`, when somebody is about to sleep or to fail, or needs idle pages |
+//! | `Caching` | get and put there without the lock | is theirs | `Sweeping`, when somebody is about to wait or to fail, or needs idle pages |
 //! | `Sweeping` | take the lock | is being put back | `Scarce`, when all caches have been swept |
 //! | `Scarce` | take the lock | nothing | `Caching`, when nobody has had to wait for a while |
 //!
@@ -24,8 +24,8 @@
 //!    owner is outside.
 //! 2. A cache has one [`Owned`], which is neither `Send` nor `Sync`, until that is retired.
 //! 3. In `Scarce` all caches are empty, and nothing comes in.
-//! 4. Nobody sleeps in `Caching`: a getter sweeps before it sleeps, on its node or inside a
-//!    back-end (P2).
+//! 4. Nobody is in line, or asleep in a back-end, but in `Scarce`: a getter sweeps before that (P2,
+//!    P4). So nothing that goes past the lock concerns anybody who waits.
 //! 5. A round is an item that is out, as far as [`Pages`](crate::pages::Pages) are concerned: it is
 //!    inside the bound (P1).
 
