@@ -104,16 +104,20 @@ impl<B: Backend> Core<B> {
         self.put_memory_by(ptr, || owned.put(&self.bias, Round { ptr }))
     }
 
-    /// As [`put_cached`](Self::put_cached), of what has what its kind has, where the thread has so many
-    /// caches that this one may be elsewhere.
-    pub(crate) fn put_cached_of_many(&self, loan: Loan) -> bool {
-        let round = Round::of(loan);
-        let put = || directory::with_one_of_many(self.id, |owned| owned.put(&self.bias, round)) == Some(true);
-        match (self.keeps_objects(), loan.constructed) {
-            (true, true) => self.put_object_by(round, put),
-            (false, _) => self.put_memory_by(loan.ptr, put),
-            (true, false) => false,
-        }
+    /// As [`put_cached`](Self::put_cached), where the thread has so many caches that this one may be
+    /// elsewhere.
+    pub(crate) fn put_cached_of_many(&self, round: Round) -> bool {
+        directory::has_many() && self.put_object_by(round, || self.put_here_of_many(round))
+    }
+
+    /// As [`put_cached_if_out`](Self::put_cached_if_out), where the thread has so many caches that this
+    /// one may be elsewhere.
+    pub(crate) fn put_cached_of_many_if_out(&self, ptr: NonNull<u8>) -> bool {
+        directory::has_many() && self.put_memory_by(ptr, || self.put_here_of_many(Round { ptr }))
+    }
+
+    fn put_here_of_many(&self, round: Round) -> bool {
+        directory::with_one_of_many(self.id, |owned| owned.put(&self.bias, round)) == Some(true)
     }
 
     #[inline(always)]

@@ -371,6 +371,9 @@ impl<B: Backend> Core<B> {
 
     #[inline(never)]
     fn put_slowly(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
+        if self.put_cached_of_many_if_out(ptr) {
+            return Ok(());
+        }
         let At::Item(slot) = self.index.at(ptr) else {
             return self.change(|state, todo| {
                 let slot = state.pages.locate(ptr)?;
@@ -381,9 +384,6 @@ impl<B: Backend> Core<B> {
     }
 
     fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
-        if self.put_cached_of_many(loan) {
-            return Ok(());
-        }
         match self.put_at_rest(loan) {
             Ok(put) => put,
             Err(state) => {
@@ -409,6 +409,14 @@ impl<B: Backend> Core<B> {
     #[inline(always)]
     pub(crate) fn put_object(&self, round: Round) {
         if !self.put_cached(round) {
+            self.put_object_slowly(round);
+        }
+    }
+
+    /// Out of the way of those that have a cache at hand.
+    #[inline(never)]
+    fn put_object_slowly(&self, round: Round) {
+        if !self.put_cached_of_many(round) {
             self.put_locked(self.loan(round));
         }
     }

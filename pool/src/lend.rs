@@ -40,6 +40,11 @@ impl<T, B: Backend> Shelf<T, B> {
         if self.validates() { None } else { self.core.take_cached::<true>(caller) }
     }
 
+    /// As [`lend_cached`](Self::lend_cached), wherever the thread's cache is.
+    pub(crate) fn lend_cached_of_many(&self, caller: &'static Location<'static>) -> Option<Round> {
+        if self.validates() { None } else { self.core.take_cached_of_many::<true>(caller) }
+    }
+
     /// Gets what is wanted, sleeping. `rest` has room for all but the first.
     pub(crate) fn lend(
         self: &Arc<Self>,

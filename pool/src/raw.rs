@@ -98,7 +98,10 @@ impl<B: Backend> RawPool<B> {
     #[track_caller]
     #[inline(never)]
     fn get_slowly(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
-        self.request().get()
+        match self.handle.core.take_cached_of_many::<false>(Location::caller()) {
+            Some(round) => Ok(round.ptr),
+            None => self.request().get(),
+        }
     }
 
     /// As [`get`](Self::get), for at most `timeout`; see [`Request::timeout`].

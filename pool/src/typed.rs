@@ -147,7 +147,10 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
         &self,
         caller: &'static Location<'static>,
     ) -> Result<Round, GetError<B::Error>> {
-        self.request().lend(caller)
+        match self.shelf.lend_cached_of_many(caller) {
+            Some(round) => Ok(round),
+            None => self.request().lend(caller),
+        }
     }
 
     /// As [`get`](Self::get), for at most `timeout`; see [`Request::timeout`].

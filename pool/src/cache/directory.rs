@@ -168,6 +168,11 @@ pub(crate) fn with<R>(pool: u64, f: impl FnOnce(&Owned) -> R) -> Option<R> {
     with_place(pool, |place| place.with(pool, f))?
 }
 
+/// Whether the thread has so many caches that one may be elsewhere than [`with`] looks.
+pub(crate) fn has_many() -> bool {
+    MORE.try_with(|more| more.places.get() > 0).unwrap_or(false)
+}
+
 /// As [`with`], if the thread has so many caches that it may be elsewhere.
 pub(crate) fn with_one_of_many<R>(pool: u64, f: impl FnOnce(&Owned) -> R) -> Option<R> {
     with_more(pool, |place| place.with(pool, f))?
