@@ -1,5 +1,5 @@
 //! A cell that its owner passes into without the lock of who revokes that: on
-//! [`Bias`](kva::bias::Bias), and on what is known to be wrong. Each flaw is one edge of the
+//! [`Bias`], and on what is known to be wrong. Each flaw is one edge of the
 //! protocol that is not there.
 
 use kva::bias::{Bias, Owner};
