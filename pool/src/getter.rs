@@ -223,8 +223,11 @@ impl<'a, B: Backend> Getter<'a, B> {
         progress.started = true;
         let mut unsaid = Unsaid::new(core, None);
         let mut gathered = None;
+        let mut leaves: Option<Leaves<'_>> = None;
         loop {
-            let mut leaves: Option<Leaves<'_>> = Some(match driver {
+            // Only if the last was left: no code of callers' may come between a page that it brought
+            // and the lock (P5).
+            leaves.get_or_insert_with(|| match driver {
                 Driver::Thread => Cow::Borrowed(waker),
                 Driver::Task => Cow::Owned(waker.clone()),
             });

@@ -22,18 +22,6 @@ use crate::waiter::Want;
 pub(crate) type Good = (Loan, Vec<Loan>);
 
 impl<T, B: Backend> Shelf<T, B> {
-    /// Gets one, sleeping.
-    pub(crate) fn lend_one(
-        self: &Arc<Self>,
-        want: Want,
-        patience: Patience,
-    ) -> Result<Round, GetError<B::Error>> {
-        match self.lend_cached(want.caller) {
-            Some(round) => Ok(round),
-            None => self.lend(want, Rest::default(), patience).map(|(first, _)| Round::of(first)),
-        }
-    }
-
     /// One that the calling thread has at hand, and of which nobody asks whether it is good.
     #[inline(always)]
     pub(crate) fn lend_cached(&self, caller: &'static Location<'static>) -> Option<Round> {

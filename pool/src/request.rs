@@ -244,16 +244,14 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     }
 
     pub(crate) fn lend(&self, caller: &'static Location<'static>) -> Result<Round, GetError<B::Error>> {
-        self.shelf().lend_one(self.want(1, caller), self.patience)
+        let (first, _) = self.shelf().lend(self.want(1, caller), Rest::default(), self.patience)?;
+        Ok(Round::of(first))
     }
 
     pub(crate) fn try_lend(
         &self,
         caller: &'static Location<'static>,
     ) -> Result<Round, TryGetError<B::Error>> {
-        if let Some(round) = self.shelf().lend_cached(caller) {
-            return Ok(round);
-        }
         let (first, _) = self.shelf().try_lend(self.want(1, caller), Rest::default())?;
         Ok(Round::of(first))
     }
