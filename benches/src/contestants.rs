@@ -19,7 +19,6 @@ use crate::subjects::object_pool::ObjectPool;
 use crate::subjects::opool::Opool;
 use crate::subjects::ours::Ours;
 use crate::subjects::ours_by_handle::OursByHandle;
-use crate::subjects::ours_bypass::OursBypass;
 use crate::subjects::ours_raw::OursRaw;
 use crate::subjects::ours_raw_by_handle::OursRawByHandle;
 use crate::subjects::ring_alone::RingAlone;
@@ -45,11 +44,11 @@ pub fn cases() -> Vec<Case> {
     takes_part!(OursByHandle<USUAL>:          uncontended contended scarce burst churn);
     takes_part!(OursRawByHandle<USUAL>:       uncontended contended scarce burst churn);
     // What the default is one of.
-    takes_part!(OursBypass<0>:                scarce);
-    takes_part!(OursBypass<8>:                scarce);
-    takes_part!(OursBypass<32>:               scarce);
-    takes_part!(OursBypass<128>:              scarce);
-    takes_part!(OursBypass<2048>:             scarce);
+    takes_part!(Ours<USUAL, 0>:               scarce);
+    takes_part!(Ours<USUAL, 8>:               scarce);
+    takes_part!(Ours<USUAL, 32>:              scarce);
+    takes_part!(Ours<USUAL, 128>:             scarce);
+    takes_part!(Ours<USUAL, 2048>:            scarce);
     // The limits of what can be done: shared with nobody, and nothing at all.
     takes_part!(BareArray:                    uncontended burst);
     takes_part!(RingAlone:                    remote);

@@ -21,7 +21,6 @@ pub mod object_pool;
 pub mod opool;
 pub mod ours;
 pub mod ours_by_handle;
-pub mod ours_bypass;
 pub mod ours_raw;
 pub mod ours_raw_by_handle;
 pub mod ring_alone;

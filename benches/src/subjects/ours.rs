@@ -2,14 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use pool::{Item, Pool};
+use pool::{Builder, Item, Pool};
 
-use super::stocked::objects;
+use super::stocked::objects_with;
 use crate::subject::{Block, Shared, Stock};
 
-/// `Pool` of blocks.
+/// `Pool` of blocks, whose waiters are overtaken at most `BYPASS` times: the default, or one of those
+/// that it was chosen among.
 #[derive(Debug)]
-pub struct Ours<const BYTES: usize>(Pool<Block<BYTES>>);
+pub struct Ours<const BYTES: usize, const BYPASS: u32 = { Builder::DEFAULT_BYPASS }>(Pool<Block<BYTES>>);
 
 impl<const BYTES: usize> Ours<BYTES> {
     /// A pool that was made elsewhere.
@@ -19,13 +20,21 @@ impl<const BYTES: usize> Ours<BYTES> {
     }
 }
 
-impl<const BYTES: usize> Shared for Ours<BYTES> {
-    const NAME: &'static str = "ours";
+impl<const BYTES: usize, const BYPASS: u32> Shared for Ours<BYTES, BYPASS> {
+    const NAME: &'static str = match BYPASS {
+        Builder::DEFAULT_BYPASS => "ours",
+        0 => "ours, bypass 0",
+        8 => "ours, bypass 8",
+        32 => "ours, bypass 32",
+        128 => "ours, bypass 128",
+        2048 => "ours, bypass 2048",
+        _ => panic!("it has no name"),
+    };
 
     type Item<'a> = Item<'a, Block<BYTES>>;
 
     fn new(stock: Stock) -> Self {
-        Self(objects(stock))
+        Self(objects_with(stock, |builder| builder.bypass(BYPASS)))
     }
 
     #[inline]
