@@ -23,6 +23,7 @@ mod clock;
 pub mod grow;
 #[doc(hidden)]
 pub mod list;
+mod placement;
 mod region;
 mod requests;
 mod shape;
@@ -37,6 +38,7 @@ pub use arena::empty_block;
 pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
 pub use clock::{Clock, NEVER};
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
+pub use placement::{Fit, Placement, PlacementError};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};
 pub use stats::ArenaStats;
