@@ -7,8 +7,6 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
-use crate::shape::Span;
-
 /// When the memory of a freed span goes back to the kernel.
 ///
 /// ```
@@ -225,31 +223,36 @@ impl Region {
         matches!(self.0, Kind::Reserved { decommit: Decommit::Discard | Decommit::Protect, .. })
     }
 
-    /// Makes the memory of a span that was just taken accessible.
-    pub(crate) fn commit(&self, span: Span, quantum: usize) -> io::Result<()> {
+    /// Whether memory has to be [committed](Self::commit) before it is used.
+    pub(crate) const fn commits(&self) -> bool {
+        matches!(self.0, Kind::Reserved { .. })
+    }
+
+    /// Makes `bytes` bytes from `offset` on accessible, which are of a span that was just taken.
+    pub(crate) fn commit(&self, offset: usize, bytes: usize) -> io::Result<()> {
         let Kind::Reserved { base, .. } = self.0 else {
             return Ok(());
         };
-        let (at, bytes) = Self::extent(base, span, quantum);
+        let at = base.as_ptr().wrapping_add(offset).cast::<c_void>();
         // SAFETY: the range lies in our own mapping, and nobody else uses it: the caller
         // holds the span and has not handed it out yet.
         unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::READ | MprotectFlags::WRITE) }?;
         Ok(())
     }
 
-    /// Gives the memory of a span back to the kernel, by policy. The span must be held
-    /// by the caller and used by nobody.
+    /// Gives `bytes` bytes from `offset` on back to the kernel, by policy. They must be of a span
+    /// held by the caller and used by nobody. Whether they have to be committed again.
     ///
     /// Failure is ignored: the memory then stays resident, which costs memory and
     /// breaks nothing.
-    pub(crate) fn decommit(&self, span: Span, quantum: usize) {
+    pub(crate) fn decommit(&self, offset: usize, bytes: usize) -> bool {
         let Kind::Reserved { base, decommit, .. } = self.0 else {
-            return;
+            return false;
         };
         if decommit == Decommit::Never {
-            return;
+            return false;
         }
-        let (at, bytes) = Self::extent(base, span, quantum);
+        let at = base.as_ptr().wrapping_add(offset).cast::<c_void>();
         // SAFETY: the range lies in our own mapping and, by the contract of this
         // function, nobody reads or writes it any more.
         let _ = unsafe { rustix::mm::madvise(at, bytes, Advice::LinuxDontNeed) };
@@ -257,11 +260,7 @@ impl Region {
             // SAFETY: as above.
             let _ = unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::empty()) };
         }
-    }
-
-    fn extent(base: NonNull<u8>, span: Span, quantum: usize) -> (*mut c_void, usize) {
-        let at = base.as_ptr().wrapping_add(span.start as usize * quantum);
-        (at.cast(), span.len as usize * quantum)
+        decommit == Decommit::Protect
     }
 }
 
