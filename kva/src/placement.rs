@@ -165,6 +165,16 @@ impl Placement {
         self.phase == 0 && self.nocross == 0 && self.min == 0 && self.max == u32::MAX
     }
 
+    /// The boundary that it does not cross; 0: it may cross any.
+    pub(crate) const fn nocross_boundary(&self) -> u32 {
+        self.nocross
+    }
+
+    /// Whether every position at a multiple of the alignment is good.
+    pub(crate) const fn is_aligned_only(&self) -> bool {
+        self.phase == 0 && self.nocross == 0
+    }
+
     /// The first good position from `position` on; `None`: there is none that can be said.
     pub(crate) fn first_from(&self, position: u64) -> Option<u64> {
         let (len, align, phase) =

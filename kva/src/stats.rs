@@ -38,7 +38,7 @@ pub struct ArenaStats {
 }
 
 impl ArenaStats {
-    pub(crate) fn of(space: &Space, waiting: usize) -> Self {
+    pub(crate) fn of(space: &mut Space, waiting: usize) -> Self {
         let bits = space.size().ilog2();
         Self {
             quanta: space.size(),

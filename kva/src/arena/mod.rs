@@ -525,12 +525,13 @@ impl Arena {
         }
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let Some(at) = state.requests.find_older(than, |shape| state.space.suits(span.busy(), shape))
+            let Some(at) =
+                state.requests.find_older(than, |shape| state.space.suits(span.busy(), &shape.into()))
             else {
                 return Ok(false);
             };
             let shape = state.requests.get(at).shape;
-            let kept = inner.span(state.space.pass_on(span.busy(), shape));
+            let kept = inner.span(state.space.pass_on(span.busy(), &shape.into(), 0));
             if !state.answer(at, Ok(kept), todo) {
                 // It was withdrawn just now; what it would have had is free, and granted in turn.
                 todo.more = true;
@@ -552,7 +553,7 @@ impl Arena {
                 let mut state = inner.lock();
                 state.check_held(span)?;
                 let len = Shape::new(span.len).expect("a span is never empty");
-                inner.span(state.space.pass_on(span.busy(), len))
+                inner.span(state.space.pass_on(span.busy(), &len.into(), 0))
             };
             inner.region.decommit(span, inner.quantum);
         }
@@ -571,11 +572,11 @@ impl Arena {
                 return Ok(Heir::Gone);
             };
             let shape = state.requests.get(at).shape;
-            if !state.space.suits(span.busy(), shape) {
+            if !state.space.suits(span.busy(), &shape.into()) {
                 state.space.give(span.busy());
                 return Ok(Heir::Gone);
             }
-            let kept = inner.span(state.space.pass_on(span.busy(), shape));
+            let kept = inner.span(state.space.pass_on(span.busy(), &shape.into(), 0));
             // A token may have been withdrawn and not yet forgotten.
             Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
         })
@@ -594,8 +595,9 @@ impl Arena {
 
     /// A snapshot; walks the free runs under the lock.
     pub fn stats(&self) -> ArenaStats {
-        let state = self.0.lock();
-        ArenaStats::of(&state.space, state.requests.waiting())
+        let mut state = self.0.lock();
+        let waiting = state.requests.waiting();
+        ArenaStats::of(&mut state.space, waiting)
     }
 }
 

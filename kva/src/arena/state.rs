@@ -59,7 +59,7 @@ impl State {
                 looked += 1;
                 continue;
             }
-            if let Some(busy) = self.space.take(shape) {
+            if let Some(busy) = self.space.take(&shape.into(), 0) {
                 if self.answer(this, Ok(arena.span(busy)), todo) {
                     self.requests.note_pass(asked_at);
                 }
@@ -115,13 +115,13 @@ impl State {
         if self.closed {
             return Err(AllocError::Closed);
         }
-        if !self.space.could_ever_fit(shape) {
+        if !self.space.could_ever_fit(&shape.into()) {
             return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
         }
         if !self.requests.may_pass(asked_at, arena.bypass) {
             return Ok(None);
         }
-        let taken = self.space.take(shape);
+        let taken = self.space.take(&shape.into(), 0);
         if taken.is_some() {
             self.requests.note_pass(asked_at);
         }
@@ -140,8 +140,8 @@ impl State {
     /// A span that was freed to `claim` before it came here, cut to `shape`.
     pub(super) fn take_kept(&mut self, arena: &Inner, claim: Claim<'_>, shape: Shape) -> Option<Span> {
         while let Some(kept) = self.requests.take_parked(claim.id()) {
-            if self.space.suits(kept.busy(), shape) {
-                return Some(arena.span(self.space.pass_on(kept.busy(), shape)));
+            if self.space.suits(kept.busy(), &shape.into()) {
+                return Some(arena.span(self.space.pass_on(kept.busy(), &shape.into(), 0)));
             }
             self.space.give(kept.busy());
         }
