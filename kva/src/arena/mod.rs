@@ -86,7 +86,7 @@ use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
 /// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
 /// # impl Sink<Span, AllocError> for Ends {
 /// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
-/// #         let _ = self.inner.send(end);
+/// #         let _ = self.0.send(end);
 /// #     }
 /// # }
 /// # let (sender, ends) = mpsc::channel();
@@ -117,7 +117,7 @@ pub type SpanGrow = Grow<Span, AllocError>;
 /// # struct Ends(mpsc::Sender<Result<Span, Refusal<AllocError>>>);
 /// # impl Sink<Span, AllocError> for Ends {
 /// #     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
-/// #         let _ = self.inner.send(end);
+/// #         let _ = self.0.send(end);
 /// #     }
 /// # }
 /// # let (sender, ends) = mpsc::channel();

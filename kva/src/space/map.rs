@@ -101,7 +101,7 @@ impl Map {
         let bits = self.bits(quanta);
         let (first, last) = (bits.start as u32 / BLOCK, (bits.end - 1) as u32 / BLOCK);
         self.tree.touch(first);
-        for block in first + 1..last + 1 {
+        for block in (first + 1)..=last {
             self.tree.touch(block);
         }
     }
@@ -136,6 +136,32 @@ impl Map {
             });
         }
         busy
+    }
+
+    /// As far as nothing is busy around `quanta`, but no further than `reach` on each side.
+    pub(super) fn idle_around(&self, quanta: Range<u32>, reach: u32) -> Range<u32> {
+        let (low, high) =
+            (quanta.start.saturating_sub(reach), self.size.min(quanta.end.saturating_add(reach)));
+        let (mut start, mut end) = (low, high);
+        let busy = |word: usize, bits: u64| self.used[word] & !self.withheld[word] & bits;
+        let quantum = |word: usize, bit: u32| (word * 64) as u32 + bit - self.shift;
+        if low < quanta.start {
+            each_word(self.bits(&(low..quanta.start)), |word, bits| {
+                let busy = busy(word, bits);
+                if busy != 0 {
+                    start = quantum(word, busy.ilog2()) + 1;
+                }
+            });
+        }
+        if quanta.end < high {
+            each_word(self.bits(&(quanta.end..high)), |word, bits| {
+                let busy = busy(word, bits);
+                if busy != 0 {
+                    end = end.min(quantum(word, busy.trailing_zeros()));
+                }
+            });
+        }
+        start..end
     }
 
     /// The first longest range of free quanta within `quanta`.

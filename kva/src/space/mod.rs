@@ -95,6 +95,7 @@ impl Busy {
 impl Space {
     /// One region of `n` free quanta, the first of which is at position `origin`. `None`: there
     /// is no memory for its tables.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn new(n: u32, origin: usize) -> Option<Self> {
         Runs::new(n, origin).map(Self::of)
     }
@@ -249,7 +250,7 @@ impl Space {
         self.entry(start).map(|(len, serial, _)| Busy { start, len, serial })
     }
 
-    /// What the taker of a busy run had remembered with it.
+    /// Who has a busy run.
     pub(crate) fn note_of(&self, busy: Busy) -> u32 {
         debug_assert_eq!(self.busy_at(busy.start), Some(busy));
         self.entry(busy.start).map_or(0, |(_, _, client)| client)

@@ -184,29 +184,29 @@ impl Runs {
     /// may have; with a phase, or a boundary not to be crossed, times the runs that are long
     /// enough and do not do.
     pub(super) fn search(&mut self, want: &Want) -> Option<Found> {
-        let (len, shape) = (want.len(), want.placement.shape());
-        let simple = want.placement.is_aligned_only();
-        let log = if simple { shape.align().trailing_zeros() } else { 0 };
-        let mut at = self.map.first_fit(want.min, len, log)?;
-        while !simple {
-            let good = want.placement.first_from(self.origin + u64::from(at))? - self.origin;
-            if good + u64::from(len) > u64::from(want.max) {
-                return None;
-            }
-            let good = good as u32;
-            let free = if good == at { at } else { self.map.first_fit(good, len, 0)? };
-            if free == good {
-                at = good;
-                break;
-            }
-            // What was free at `at` is too short from `good` on: this is another run.
-            at = free;
-        }
-        if u64::from(at) + u64::from(len) > u64::from(want.max) {
-            return None;
-        }
+        let (len, align) = (want.len(), want.placement.shape().align());
+        let at = if want.placement.is_aligned_only() {
+            self.map.first_fit(want.min, len, align.trailing_zeros())
+        } else {
+            self.search_good(want)
+        };
+        let at = at.filter(|at| u64::from(*at) + u64::from(len) <= u64::from(want.max))?;
         let run = self.map.start_before(at).expect("a free quantum is in a run");
         Some(Found { run, run_len: self.entries[run as usize][LEN], at })
+    }
+
+    fn search_good(&mut self, want: &Want) -> Option<u32> {
+        let len = want.len();
+        let mut free = self.map.first_fit(want.min, len, 0)?;
+        loop {
+            let good = want.placement.first_from(self.origin + u64::from(free))? - self.origin;
+            let good = u32::try_from(good).ok().filter(|&good| good < want.max)?;
+            if free == good {
+                return Some(good);
+            }
+            // Where it is not free from `good` on, this is another run.
+            free = self.map.first_fit(good, len, 0)?;
+        }
     }
 
     /// Finds a free run, and where in it.

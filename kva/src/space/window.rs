@@ -5,7 +5,8 @@
 //! theirs. When nothing in it is busy any more, it is claimed whole.
 //!
 //! It moves when quanta that come free make another place better; what it moves off becomes free.
-//! So what is missing from it never grows but by a new [`Space::aim`].
+//! So what is missing from it never grows but by a new [`Space::aim`]; and where a give leaves
+//! nothing busy in any place, the window is there.
 //!
 //! # Search
 //!
@@ -243,6 +244,11 @@ impl Space {
         let region = self.region(number);
         let want = region.want(&placement);
         let mut search = Search { best: None, enough: 0, left: NEAR_PLACES };
+        // Exactly, where it is done: the steps below might go over the one place that will do.
+        let idle = region.runs.map().idle_around(given, len - 1);
+        if let Some(at) = region.runs.fit(idle.start, idle.end, &want) {
+            search.best = Some(Place { region: number, start: at, busy: 0 });
+        }
         search.look(number, &region.runs, &want, starts, stride(&placement).max(spread));
         if let Some(place) = search.best
             && place.busy < missing
