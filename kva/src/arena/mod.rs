@@ -598,8 +598,9 @@ impl fmt::Debug for Arena {
         let stats = self.stats();
         f.debug_struct("Arena")
             .field("id", &self.inner.id)
+            .field("client", &self.client_name())
             .field("quantum", &self.inner.quantum)
             .field("stats", &stats)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

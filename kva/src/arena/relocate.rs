@@ -113,8 +113,8 @@ impl State {
         for busy in inside {
             self.moving.next = busy.start + busy.len;
             let note = self.note(busy);
-            let living = |owner: &&Weak<dyn Relocate>| owner.strong_count() > 0;
-            if !note.is_movable() || self.clients.relocate(note.client()).filter(living).is_none() {
+            let owner = self.clients.relocate(note.client());
+            if !note.is_movable() || owner.is_none_or(|owner| owner.strong_count() == 0) {
                 continue;
             }
             let shape = Shape::aligned(busy.len, note.align()).expect("it was a shape");
