@@ -507,6 +507,32 @@ fn the_bypass_is_how_many_may_overtake() {
     }
 }
 
+/// A short request behind a long one has a limit of its own, which it may reach first.
+#[test]
+fn nobody_passes_any_older_request_once_too_often() {
+    let arena = Arena::with_bypass(Region::numbers(16), 1, 1).unwrap();
+    let spans = take_all(&arena);
+    for start in (0..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let asker = Asker::new(3);
+    asker.queue(&arena, 0, shape(4));
+    let short = asker.queue(&arena, 1, shape(2));
+    let pass = || arena.free(arena.try_alloc(shape(1))?).map_err(|error| panic!("{error}"));
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    // Once it is gone the long one may be passed twice more.
+    assert!(asker.table.withdraw(short));
+    arena.forget(short);
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    for start in (1..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let [Ok(span)] = asker.ends.take()[..] else { panic!("the long one") };
+    assert_eq!(arena.stats().most_overtaken, 4);
+    arena.free(span).unwrap();
+    assert_whole(&arena);
+}
+
 /// Thieves on threads of their own, that take and free as fast as they can: the head, which
 /// needs everything, is served all the same.
 #[test]

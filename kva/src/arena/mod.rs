@@ -384,7 +384,7 @@ impl Arena {
             if state.closed {
                 return Err(AllocError::Closed);
             }
-            if !state.may_take(inner, end - start, client, NEVER) {
+            if !state.may_take(end - start, client, NEVER) {
                 return Ok(None);
             }
             let taken = state.take_at(&quanta, client);
@@ -468,7 +468,7 @@ impl Arena {
             );
             let end = match look {
                 Ok(None) => {
-                    state.queue(placement, grow.asked_at(), client, Asker::Grow(grow));
+                    state.queue(inner, placement, grow.asked_at(), client, Asker::Grow(grow));
                     return Answer::Later;
                 }
                 Ok(Some(span)) => Ok(span),
@@ -546,13 +546,10 @@ impl Arena {
         }
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let head = state.requests.head().map(|head| state.requests.get(head).number);
             let good = |request: &Request| {
                 let len = request.placement.shape().len();
                 state.space.suits(span.busy(), &request.placement)
                     && state.clients.may_have(request.client, len)
-                    && (head == Some(request.number)
-                        || state.requests.may_pass(request.asked_at, inner.bypass))
             };
             let Some(at) = state.requests.find_older(than, good) else {
                 return Ok(false);

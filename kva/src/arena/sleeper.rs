@@ -44,7 +44,7 @@ impl Arena {
                     Ok(None) => {
                         let asker =
                             Asker::Sleeper { waker: waker.clone(), claim: claim.map(|claim| claim.id()) };
-                        Look::Queued(state.queue(placement, asked_at, client, asker))
+                        Look::Queued(state.queue(inner, placement, asked_at, client, asker))
                     }
                     Err(error) => Look::Refused(error),
                 }

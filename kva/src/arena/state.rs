@@ -103,6 +103,8 @@ impl State {
         let mut looked = 0;
         let mut at = self.requests.head();
         let mut refused: Option<Placement> = None;
+        // Of those that stay in line before the one looked at.
+        let mut least_limit = u64::MAX;
         self.drop_stale_window();
         while let Some(this) = at
             && looked < LOOKAHEAD
@@ -112,21 +114,22 @@ impl State {
                 return;
             }
             at = self.requests.after(this);
-            let &Request { placement, asked_at, client, .. } = self.requests.get(this);
+            let &Request { placement, asked_at, client, limit, .. } = self.requests.get(this);
             if !self.clients.may_have(client, placement.shape().len()) {
                 self.requests.hold_back(this);
                 self.drop_stale_window();
                 looked += 1;
                 continue;
             }
-            let is_head = self.requests.head() == Some(this);
-            if !is_head && !self.requests.may_pass(asked_at, arena.bypass) {
+            if !self.requests.may_be_passed(least_limit) {
                 break;
             }
             if refused.is_some_and(|no| placement.covers(&no)) {
                 looked += 1;
+                least_limit = least_limit.min(limit);
                 continue;
             }
+            let is_head = self.requests.head() == Some(this);
             let claimed = if is_head { self.claim_window(client, &placement) } else { None };
             if let Some(busy) = claimed.or_else(|| self.take(&placement, client)) {
                 if self.answer(this, Ok(arena.span(busy)), todo) {
@@ -134,10 +137,12 @@ impl State {
                 } else {
                     // What it would have had may be for somebody before `at`.
                     at = self.requests.head();
+                    least_limit = u64::MAX;
                 }
                 self.drop_stale_window();
             } else {
                 looked += 1;
+                least_limit = least_limit.min(limit);
                 refused = Some(placement);
             }
         }
@@ -211,10 +216,17 @@ impl State {
     }
 
     /// Queues a request.
-    pub(super) fn queue(&mut self, placement: Placement, asked_at: u64, client: u16, asker: Asker) -> u32 {
+    pub(super) fn queue(
+        &mut self,
+        arena: &Inner,
+        placement: Placement,
+        asked_at: u64,
+        client: u16,
+        asker: Asker,
+    ) -> u32 {
         self.clients.waits(client);
         self.hooks.owe();
-        self.requests.push(placement, asked_at, client, asker)
+        self.requests.push(placement, asked_at, client, arena.bypass, asker)
     }
 
     /// Takes a waiting request out; its asker is the caller's to answer.
@@ -243,7 +255,7 @@ impl State {
         if shape.len() > quota {
             return Err(AllocError::OverQuota { shape, quota });
         }
-        if !self.may_take(arena, shape.len(), client, asked_at) {
+        if !self.may_take(shape.len(), client, asked_at) {
             return Ok(None);
         }
         let taken = self.take(placement, client);
@@ -254,8 +266,8 @@ impl State {
     }
 
     /// Whether `client`, who came at `asked_at`, may take so many quanta now, if they are free.
-    pub(super) fn may_take(&self, arena: &Inner, len: u32, client: u16, asked_at: u64) -> bool {
-        self.clients.may_have(client, len) && self.requests.may_pass(asked_at, arena.bypass)
+    pub(super) fn may_take(&mut self, len: u32, client: u16, asked_at: u64) -> bool {
+        self.clients.may_have(client, len) && self.requests.may_pass(asked_at)
     }
 
     /// A span that was freed to `claim` before it came here, cut to `placement`.
