@@ -183,6 +183,8 @@ pub(super) struct Hooks {
     hooks: Vec<Hook>,
     /// How many calls each was owed so far.
     owed: u64,
+    /// Whether any might not have been told yet.
+    owing: bool,
 }
 
 /// One call that is to be made, unlocked.
@@ -207,6 +209,7 @@ impl Hooks {
     /// Each hook is to be called once more.
     pub(super) fn owe(&mut self) {
         self.owed += 1;
+        self.owing = true;
     }
 
     /// How many calls each was owed so far.
@@ -217,7 +220,9 @@ impl Hooks {
     /// Adds a hook; answers how many requests there can be in all.
     fn add(&mut self, owner: u32, requests: usize, hook: Weak<dyn Reclaim>) -> usize {
         let is_dead = |other: &Hook| other.running.is_none() && other.hook.strong_count() == 0;
-        let new = Hook { owner, requests, hook, told: self.owed, running: None };
+        // Owed a call: somebody may be short already.
+        let new = Hook { owner, requests, hook, told: self.owed.wrapping_sub(1), running: None };
+        self.owing = true;
         // In a dead one's place: none moves while somebody calls them one by one.
         match self.hooks.iter_mut().find(|other| is_dead(other)) {
             Some(dead) => *dead = new,
@@ -249,20 +254,22 @@ impl State {
 
     /// Gathers the calls that are owed, for this thread to make.
     pub(super) fn gather_calls(&mut self, calls: &mut Calls) {
-        if self.hooks.hooks.iter().all(|hook| hook.told == self.hooks.owed) {
+        if !self.hooks.owing {
             return;
         }
         let this = thread::id();
         if self.hooks.hooks.iter().any(|hook| hook.running == Some(this)) {
             return; // from within a hook: who called it goes on
         }
+        self.hooks.owing = false;
         for at in 0..self.hooks.hooks.len() {
             let hook = &self.hooks.hooks[at];
-            if hook.told == self.hooks.owed || hook.running.is_some() {
+            if hook.told == self.hooks.owed {
                 continue;
             }
-            if calls.is_full() {
-                return;
+            if hook.running.is_some() || calls.is_full() {
+                self.hooks.owing = true;
+                continue;
             }
             let owner = hook.owner;
             let call = self.shortage_for(owner).and_then(|told| Some((told, hook.hook.upgrade()?)));
@@ -279,12 +286,13 @@ impl State {
 impl Arena {
     /// Makes somebody known whose requests are those of `owner`: there is room for all of
     /// them at once from now on, so that queueing them allocates nothing; and `hook` is
-    /// called whenever a request has to wait, but for those of `owner`: who asks has
-    /// nothing to spare. For as long as `hook` can be upgraded.
+    /// called whenever a request has to wait, or does already, but for those of `owner`: who
+    /// asks has nothing to spare. For as long as `hook` can be upgraded.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
-        let mut state = self.inner.lock();
-        let requests = state.hooks.add(owner.id(), owner.len() as usize, hook);
-        state.requests.reserve(requests);
+        self.inner.change(|state, _| {
+            let requests = state.hooks.add(owner.id(), owner.len() as usize, hook);
+            state.requests.reserve(requests);
+        });
     }
 
     /// Calls the hooks again, and asks again who can [relocate](super::Relocate) its spans, if
