@@ -76,12 +76,12 @@ impl Reserve {
     /// [without](Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
     ///
     /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
     /// use kva::{Arena, Region, Reserve};
     ///
     /// let giant = 1 << 30;
-    /// let arena = Arena::new(Region::reserve(2 * giant, Reserve::new().align(giant))?, giant);
-    /// # if kva::sync::IS_MODEL { return Ok(()) }
-    /// assert_eq!(arena?.quanta(), 2);
+    /// let arena = Arena::new(Region::reserve(2 * giant, Reserve::new().align(giant))?, giant)?;
+    /// assert_eq!(arena.quanta(), 2);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
