@@ -39,6 +39,7 @@ fn bench(criterion: &mut Criterion, case: &Case) {
         bencher.iter_custom(|operations| {
             let ns = match trial {
                 Trial::Counted(measure) => measure(operations),
+                Trial::Tried(measure) => measure(operations).ns,
                 Trial::Scarce(measure) => measure(SCARCE).ns(),
                 Trial::Memory(_) => unreachable!("bytes are not Criterion's"),
             };

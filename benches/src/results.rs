@@ -55,6 +55,9 @@ pub struct Row {
     pub ratio_to_ours: Option<f64>,
     /// A figure for each round, in nanoseconds an operation.
     pub samples: Vec<f64>,
+    /// Of spans: how many of the operations found none, as a share; the mean of the rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<f64>,
     /// Of scarce cases.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub scarce: Option<Scarce>,

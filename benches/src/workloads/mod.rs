@@ -8,12 +8,14 @@
 pub mod burst;
 pub mod bytes;
 pub mod churn;
+pub mod committed;
 pub mod contended;
 pub mod create;
 pub mod memory;
 pub mod remote;
 pub mod scale;
 pub mod scarce;
+pub mod spans;
 pub mod uncontended;
 
 use crate::subject::{Stock, Subject, pairs};

@@ -30,6 +30,7 @@ fn row(case: &Case, samples: &Samples, ns: Vec<f64>, ratio_to_ours: Option<f64>)
         max_ns: ns.iter().copied().max_by(f64::total_cmp),
         ratio_to_ours,
         samples: ns,
+        failed: failed(samples),
         scarce: scarce(case, samples),
         bytes_per_item: if let Samples::Memory(bytes) = samples { Some(*bytes) } else { None },
     }
@@ -39,9 +40,17 @@ fn row(case: &Case, samples: &Samples, ns: Vec<f64>, ratio_to_ours: Option<f64>)
 fn nanoseconds(samples: &Samples) -> Vec<f64> {
     match samples {
         Samples::Counted(ns) => ns.clone(),
+        Samples::Tried(tried) => tried.iter().map(|tried| tried.ns).collect(),
         Samples::Scarce(outcomes) => outcomes.iter().map(Outcome::ns).collect(),
         Samples::Memory(_) => Vec::new(),
     }
+}
+
+/// Of all rounds together, each of which tried as often.
+fn failed(samples: &Samples) -> Option<f64> {
+    let Samples::Tried(tried) = samples else { return None };
+    let failed: f64 = tried.iter().map(|tried| tried.failed).sum();
+    (!tried.is_empty()).then(|| failed / tried.len() as f64)
 }
 
 fn scarce(case: &Case, samples: &Samples) -> Option<Scarce> {

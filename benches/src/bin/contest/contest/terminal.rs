@@ -12,7 +12,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table};
 pub(crate) fn list(cases: &[Case]) -> String {
     let mut text = String::new();
     for case in cases {
-        let _ = writeln!(text, "{:<12} {:<20} {:>2}  {}", case.bench, case.shape, case.threads, case.subject);
+        let _ = writeln!(text, "{:<12} {:<32} {:>2}  {}", case.bench, case.shape, case.threads, case.subject);
     }
     text
 }
@@ -28,12 +28,16 @@ pub(crate) fn tables(rows: &[Row]) -> String {
 
 fn table(rows: &[Row]) -> Table {
     let scarce = rows.iter().any(|row| row.scarce.is_some());
+    let tried = rows.iter().any(|row| row.failed.is_some());
     let bytes = rows.iter().any(|row| row.bytes_per_item.is_some());
     let mut heads = vec!["shape", "threads", "subject"];
     if bytes {
         heads.push("bytes an item");
     } else {
         heads.extend(["median ns", "min", "max", "of ours"]);
+    }
+    if tried {
+        heads.push("% failed");
     }
     if scarce {
         heads.extend(["Mgets/s", "wait p50", "p99", "p99.99", "max", "fairness", "bypass"]);
@@ -55,6 +59,7 @@ fn cells(row: &Row) -> Vec<Cell> {
     }
     cells.extend([row.median_ns, row.min_ns, row.max_ns].map(|ns| Cell::new(figure(ns))));
     cells.push(Cell::new(figure(row.ratio_to_ours)));
+    cells.extend(row.failed.map(|share| Cell::new(figure(Some(share * 100.0)))));
     if let Some(scarce) = &row.scarce {
         let waits = &scarce.wait_ns;
         cells.push(Cell::new(figure(Some(scarce.ops_per_s / 1e6))));
