@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::threads::mean_ns;
-use crate::workloads::scarce;
 use crate::workloads::spans::Sum;
+use crate::workloads::{large, scarce};
 
 /// A group of cases that belong in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Bench {
     Spans,
     /// Spans of 16 KiB of memory.
     Committed,
+    /// A large span of an arena that is full of small ones.
+    Large,
 }
 
 /// Its name on the command line.
@@ -69,6 +71,8 @@ pub struct Case {
     pub threads: usize,
     /// Of scarce cases only.
     pub scarcity: Option<Scarcity>,
+    /// Of large cases only: how many quanta are wanted at once.
+    pub quanta: Option<u32>,
     /// Cases of a bench that have the same are prepared and measured in the same rounds. Those of another
     /// are prepared when these are done: all at once would not fit into memory.
     pub together: String,
@@ -104,6 +108,8 @@ pub enum Trial {
     Tried(Box<dyn FnMut(u64) -> Tried>),
     /// Goes on for so long.
     Scarce(Box<dyn FnMut(Duration) -> scarce::Outcome>),
+    /// Goes on for so long, of large spans.
+    Large(Box<dyn FnMut(Duration) -> large::Outcome>),
     /// Measures once, in a process that has done nothing else; bytes an item.
     Memory(fn() -> f64),
 }
@@ -114,6 +120,7 @@ impl fmt::Debug for Trial {
             Self::Counted(_) => "Counted",
             Self::Tried(_) => "Tried",
             Self::Scarce(_) => "Scarce",
+            Self::Large(_) => "Large",
             Self::Memory(_) => "Memory",
         })
     }
@@ -167,6 +174,18 @@ impl Case {
         Self { scarcity: Some(scarcity), ..Self::new(Bench::Scarce, shape.into(), subject, threads, prepare) }
     }
 
+    /// A case of an arena that is short of large spans.
+    pub(crate) fn large(
+        shape: impl Into<String>,
+        subject: &'static str,
+        threads: usize,
+        quanta: u32,
+        measure: impl Fn(Duration) -> large::Outcome + Clone + 'static,
+    ) -> Self {
+        let prepare = Box::new(move || Trial::Large(Box::new(measure.clone())));
+        Self { quanta: Some(quanta), ..Self::new(Bench::Large, shape.into(), subject, threads, prepare) }
+    }
+
     /// A case that is about bytes.
     pub(crate) fn memory(shape: impl Into<String>, subject: &'static str, measure: fn() -> f64) -> Self {
         let prepare = Box::new(move || Trial::Memory(measure));
@@ -180,7 +199,16 @@ impl Case {
         threads: usize,
         prepare: Box<dyn Fn() -> Trial>,
     ) -> Self {
-        Self { bench, shape, subject, threads, scarcity: None, together: String::new(), prepare }
+        Self {
+            bench,
+            shape,
+            subject,
+            threads,
+            scarcity: None,
+            quanta: None,
+            together: String::new(),
+            prepare,
+        }
     }
 
     /// Makes what it needs.

@@ -36,7 +36,8 @@ use crate::subjects::ring_alone::RingAlone;
 use crate::subjects::sharded_slab::{ShardedSlab, ShardedSlabOwned};
 use crate::workloads::spans::Mix;
 use crate::workloads::{
-    burst, bytes, churn, committed, contended, create, memory, remote, scale, scarce, spans, uncontended,
+    burst, bytes, churn, committed, contended, create, large, memory, remote, scale, scarce, spans,
+    uncontended,
 };
 
 /// The name of the subject that others are compared with.
@@ -130,6 +131,10 @@ fn arenas(cases: &mut Vec<Case>) {
     peer!(Buddy, Part { mixes: &[Mix::FourAtFour, Mix::PowersOfTwo], ..all });
     // It looks through all free ranges: a million of spans it would not have freed today.
     peer!(Ranges, Part { live: &LIVE[..2], ..all });
+
+    large::add::<large::Ours>(cases, &large::SHAPES);
+    large::add::<large::Barging<Ranges>>(cases, &large::SHAPES);
+    large::add::<large::Barging<Offset>>(cases, &large::SHAPES[2..]);
 
     committed::add::<Committed<false>>(cases, OURS);
     committed::add::<Committed<true>>(cases, Committed::<true>::NAME);

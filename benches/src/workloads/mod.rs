@@ -11,6 +11,7 @@ pub mod churn;
 pub mod committed;
 pub mod contended;
 pub mod create;
+pub mod large;
 pub mod memory;
 pub mod remote;
 pub mod scale;

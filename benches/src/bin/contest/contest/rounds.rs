@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::case::{Case, Trial, Tried};
 use benches::results::Row;
-use benches::workloads::scarce;
+use benches::workloads::{large, scarce};
 
 use super::effort::{Effort, calibrate};
 use super::progress::Progress;
@@ -19,6 +19,8 @@ pub(crate) enum Samples {
     Tried(Vec<Tried>),
     /// All there is to know.
     Scarce(Vec<scarce::Outcome>),
+    /// All there is to know of large spans.
+    Large(Vec<large::Outcome>),
     /// Bytes an item. Once: no other round could differ.
     Memory(f64),
 }
@@ -28,6 +30,7 @@ enum Entry {
     Counted { measure: Box<dyn FnMut(u64) -> f64>, operations: u64, samples: Vec<f64> },
     Tried { measure: Box<dyn FnMut(u64) -> Tried>, operations: u64, samples: Vec<Tried> },
     Scarce { measure: Box<dyn FnMut(Duration) -> scarce::Outcome>, samples: Vec<scarce::Outcome> },
+    Large { measure: Box<dyn FnMut(Duration) -> large::Outcome>, samples: Vec<large::Outcome> },
     Memory(f64),
 }
 
@@ -85,6 +88,7 @@ fn enter(case: &Case, effort: &Effort) -> anyhow::Result<Entry> {
             Entry::Tried { measure, operations, samples: Vec::new() }
         }
         Trial::Scarce(measure) => Entry::Scarce { measure, samples: Vec::new() },
+        Trial::Large(measure) => Entry::Large { measure, samples: Vec::new() },
         Trial::Memory(_) => Entry::Memory(fresh::measure(case)?),
     })
 }
@@ -94,6 +98,7 @@ fn sample(entry: &mut Entry, effort: &Effort) {
         Entry::Counted { measure, operations, samples } => samples.push(measure(*operations)),
         Entry::Tried { measure, operations, samples } => samples.push(measure(*operations)),
         Entry::Scarce { measure, samples } => samples.push(measure(effort.scarce)),
+        Entry::Large { measure, samples } => samples.push(measure(effort.scarce)),
         Entry::Memory(_) => {}
     }
 }
@@ -104,6 +109,7 @@ impl From<Entry> for Samples {
             Entry::Counted { samples, .. } => Self::Counted(samples),
             Entry::Tried { samples, .. } => Self::Tried(samples),
             Entry::Scarce { samples, .. } => Self::Scarce(samples),
+            Entry::Large { samples, .. } => Self::Large(samples),
             Entry::Memory(bytes) => Self::Memory(bytes),
         }
     }

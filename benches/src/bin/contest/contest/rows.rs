@@ -2,9 +2,11 @@
 
 use benches::case::Case;
 use benches::contestants::OURS;
-use benches::results::{Row, Scarce, Waits};
+use benches::results::{Large, Row, Scarce, Waits};
 use benches::statistics::{median, ratio};
+use benches::workloads::large;
 use benches::workloads::scarce::{Outcome, all_waits};
+use hdrhistogram::Histogram;
 
 use super::rounds::Samples;
 
@@ -32,6 +34,7 @@ fn row(case: &Case, samples: &Samples, ns: Vec<f64>, ratio_to_ours: Option<f64>)
         samples: ns,
         failed: failed(samples),
         scarce: scarce(case, samples),
+        large: large(case, samples),
         bytes_per_item: if let Samples::Memory(bytes) = samples { Some(*bytes) } else { None },
     }
 }
@@ -42,6 +45,7 @@ fn nanoseconds(samples: &Samples) -> Vec<f64> {
         Samples::Counted(ns) => ns.clone(),
         Samples::Tried(tried) => tried.iter().map(|tried| tried.ns).collect(),
         Samples::Scarce(outcomes) => outcomes.iter().map(Outcome::ns).collect(),
+        Samples::Large(outcomes) => outcomes.iter().map(large::Outcome::ns).collect(),
         Samples::Memory(_) => Vec::new(),
     }
 }
@@ -57,20 +61,38 @@ fn scarce(case: &Case, samples: &Samples) -> Option<Scarce> {
     let (Some(scarcity), Samples::Scarce(outcomes)) = (case.scarcity, samples) else { return None };
     let per_second: Vec<_> = outcomes.iter().map(Outcome::per_second).collect();
     let fairness: Vec<_> = outcomes.iter().filter_map(Outcome::fairness).collect();
-    let waits = all_waits(outcomes.iter().map(|outcome| &outcome.waits));
     Some(Scarce {
         objects: scarcity.objects,
         work: scarcity.work,
         ops_per_s: median(&per_second)?,
-        wait_ns: Waits {
-            p50: waits.value_at_quantile(0.5),
-            p99: waits.value_at_quantile(0.99),
-            p99_99: waits.value_at_quantile(0.9999),
-            max: waits.max(),
-        },
+        wait_ns: quantiles(outcomes.iter().map(|outcome| &outcome.waits)),
         fairness: median(&fairness),
         largest_bypass: outcomes.iter().filter_map(|outcome| outcome.most_overtaken).max(),
     })
+}
+
+fn large(case: &Case, samples: &Samples) -> Option<Large> {
+    let (Some(quanta), Samples::Large(outcomes)) = (case.quanta, samples) else { return None };
+    let per_second: Vec<_> = outcomes.iter().map(|outcome| outcome.singles_per_second).collect();
+    Some(Large {
+        quanta,
+        asked: outcomes.iter().map(|outcome| outcome.asked).sum(),
+        served: outcomes.iter().map(|outcome| outcome.served).sum(),
+        wait_ns: quantiles(outcomes.iter().map(|outcome| &outcome.waits)),
+        most_overtaken: outcomes.iter().map(|outcome| outcome.most_overtaken).max()?,
+        singles_per_s: median(&per_second)?,
+    })
+}
+
+/// Of all rounds together.
+fn quantiles<'a>(waits: impl Iterator<Item = &'a Histogram<u64>>) -> Waits {
+    let waits = all_waits(waits);
+    Waits {
+        p50: waits.value_at_quantile(0.5),
+        p99: waits.value_at_quantile(0.99),
+        p99_99: waits.value_at_quantile(0.9999),
+        max: waits.max(),
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ fn table(rows: &[Row]) -> Table {
     if scarce {
         heads.extend(["Mgets/s", "wait p50", "p99", "p99.99", "max", "fairness", "bypass"]);
     }
+    if rows.iter().any(|row| row.large.is_some()) {
+        heads.extend(["served", "of", "wait p50", "p99", "max", "overtaken", "Msingles/s"]);
+    }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(heads);
     for row in rows {
@@ -68,6 +71,12 @@ fn cells(row: &Row) -> Vec<Cell> {
         cells.push(Cell::new(
             scarce.largest_bypass.map_or_else(|| NONE.to_owned(), |times| times.to_string()),
         ));
+    }
+    if let Some(large) = &row.large {
+        cells.extend([large.served, large.asked].map(Cell::new));
+        cells.extend([large.wait_ns.p50, large.wait_ns.p99, large.wait_ns.max].map(|ns| Cell::new(time(ns))));
+        cells.push(Cell::new(large.most_overtaken));
+        cells.push(Cell::new(figure(Some(large.singles_per_s / 1e6))));
     }
     cells
 }
