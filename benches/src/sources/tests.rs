@@ -34,7 +34,9 @@ fn gives_all_there_is_and_no_more<S: Source>(shape: Shape) {
         source.free(spans.swap_remove(3));
         spans.push(source.alloc(shape).expect("one was freed"));
         assert!(source.alloc(shape).is_none(), "{}", S::NAME);
-        spans.into_iter().for_each(|span| source.free(span));
+        for span in spans {
+            source.free(span);
+        }
     }
 }
 
@@ -45,7 +47,9 @@ fn gives_memory<S: Mapped>(align: usize) {
         let starts: HashSet<_> = spans.iter().map(|span| source.start(span).addr().get()).collect();
         assert_eq!(starts.len(), 16, "{}", S::NAME);
         assert!(starts.iter().all(|start| start % align == 0), "{}", S::NAME);
-        spans.into_iter().for_each(|span| source.free(span));
+        for span in spans {
+            source.free(span);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use benches::case::Case;
 use benches::contestants::OURS;
 use benches::results::{Large, Row, Scarce, Waits};
-use benches::statistics::{median, ratio};
+use benches::statistics::{mean, median, ratio};
 use benches::workloads::large;
 use benches::workloads::scarce::{Outcome, all_waits};
 use hdrhistogram::Histogram;
@@ -53,8 +53,7 @@ fn nanoseconds(samples: &Samples) -> Vec<f64> {
 /// Of all rounds together, each of which tried as often.
 fn failed(samples: &Samples) -> Option<f64> {
     let Samples::Tried(tried) = samples else { return None };
-    let failed: f64 = tried.iter().map(|tried| tried.failed).sum();
-    (!tried.is_empty()).then(|| failed / tried.len() as f64)
+    mean(&tried.iter().map(|tried| tried.failed).collect::<Vec<_>>())
 }
 
 fn scarce(case: &Case, samples: &Samples) -> Option<Scarce> {
@@ -99,7 +98,7 @@ fn quantiles<'a>(waits: impl Iterator<Item = &'a Histogram<u64>>) -> Waits {
 mod tests {
     use std::time::Duration;
 
-    use benches::case::Bench;
+    use benches::case::{Bench, Tried};
     use benches::contestants::cases;
     use benches::workloads::scarce::no_waits;
 
@@ -136,6 +135,31 @@ mod tests {
         assert!((scarce.ops_per_s - 35.0).abs() < 1e-9);
         assert_eq!((scarce.fairness, scarce.largest_bypass), (Some(0.625), Some(3)));
         assert!(scarce.wait_ns.max >= 7_000 && scarce.wait_ns.p50 < 200);
+    }
+
+    #[test]
+    fn what_failed_is_a_share_of_all_rounds() {
+        let case = [one(Bench::Spans, OURS)];
+        let tried = vec![Tried { ns: 10.0, failed: 0.0 }, Tried { ns: 30.0, failed: 0.5 }];
+        let rows = of(&case, &[Samples::Tried(tried)]);
+        assert_eq!((rows[0].median_ns, rows[0].failed), (Some(20.0), Some(0.25)));
+        assert_eq!(of(&case, &[Samples::Tried(vec![])])[0].failed, None);
+    }
+
+    #[test]
+    fn large_rows_have_all_that_were_asked_for() {
+        let case = [one(Bench::Large, OURS)];
+        let outcome = |wait, served, most_overtaken, singles_per_second| {
+            let mut waits = no_waits();
+            waits.record(wait).unwrap();
+            large::Outcome { asked: 2, served, waits, most_overtaken, singles_per_second }
+        };
+        let rounds = vec![outcome(100, 2, 7, 1e6), outcome(7_000, 1, 3, 3e6)];
+        let rows = of(&case, &[Samples::Large(rounds)]);
+        let large = rows[0].large.as_ref().unwrap();
+        assert_eq!((large.asked, large.served, large.most_overtaken), (4, 3, 7));
+        assert!((large.singles_per_s - 2e6).abs() < 1e-3 && large.wait_ns.max >= 7_000);
+        assert_eq!(large.quanta, 4);
     }
 
     #[test]
