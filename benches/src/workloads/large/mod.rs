@@ -5,8 +5,10 @@
 //! large request needs: whoever sleeps and holds would make it wait for ever, here as anywhere.
 //!
 //! A run has two passes. In the first each request is timed. In the second it is counted how many
-//! singles were granted while it waited. Who serves the large request only when nobody else happens to
-//! take what it needs may never do it: each is given up after a while, and counted as not served.
+//! singles were granted while it waited.
+//!
+//! Who serves the large request only when nobody else happens to take what it needs may never do it: each
+//! is given up after a while, and counted as not served.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,9 +121,8 @@ pub(crate) fn add<S: Waitable>(cases: &mut Vec<Case>, shapes: &[(u32, u32)]) {
 }
 
 fn measure<S: Waitable>(wanted: Shape, occupancy: u32, time: Duration) -> Outcome {
-    let patience = 2 * time;
-    let timed = pass::<S>(wanted, occupancy, time.mul_f64(0.6), patience, false);
-    let counted = pass::<S>(wanted, occupancy, time.mul_f64(0.4), patience, true);
+    let timed = pass::<S>(wanted, occupancy, time.mul_f64(0.6), 2 * time, false);
+    let counted = pass::<S>(wanted, occupancy, time.mul_f64(0.4), time, true);
     Outcome {
         asked: timed.asked + counted.asked,
         served: timed.served + counted.served,

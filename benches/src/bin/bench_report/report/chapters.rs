@@ -130,7 +130,7 @@ pub(crate) const CHAPTERS: [Chapter; 13] = [
         title: "Spans of an arena",
         text: "What a pool takes its pages from, by itself. So many spans are out, and take so many percent of all \
                quanta; a random one is freed, and one of a random shape is taken. Nanoseconds for both, on one \
-               thread. The shapes: four quanta at a multiple of four; 1, 2, 4, 8 or 16 quanta, each at a multiple \
+               thread. It was full once, was freed at random, and then about as many came and went as are out. The shapes: four quanta at a multiple of four; 1, 2, 4, 8 or 16 quanta, each at a multiple \
                of its length; 1 to 16 quanta anywhere. \"Empty\" is a span that is taken and freed where nothing \
                else is out. \"Failed\" is how many found no room, which at a high fill is a matter of \
                fragmentation. `ours` is an arena of numbers, and has its lock inside; the others are for one \
