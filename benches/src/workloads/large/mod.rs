@@ -262,7 +262,7 @@ mod tests {
         let outcome = measure::<Barging<Ranges>>(Shape::aligned(64, 64).unwrap(), 100, MOMENT);
         assert_eq!(outcome.served, 0, "sixty-four of a full arena come together by no chance");
         assert_eq!(outcome.asked, 2, "one in each pass, after which there was no time left");
-        assert!(outcome.most_overtaken > 0 && outcome.singles_per_second > 0.0);
+        assert!(outcome.singles_per_second > 0.0, "there was a storm");
         assert!(outcome.waits.max() >= 30_000_000, "it waited as long as it was let");
     }
 
