@@ -200,8 +200,16 @@ impl Inner {
 
     /// Decides under the lock, acts after it.
     fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
+        self.change_locked(self.lock(), decide)
+    }
+
+    /// As [`change`](Self::change), by whoever has the lock already.
+    fn change_locked<R>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
+    ) -> R {
         let mut todo = Todo::new(self);
-        let mut state = self.state.lock();
         let result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
@@ -223,7 +231,11 @@ impl Inner {
             };
             self.regions.decommit(span, self.quantum);
         }
-        self.change(|state, todo| {
+        let mut state = self.lock();
+        if claim.is_none() && state.give_at_rest(span)? {
+            return Ok(Heir::Gone);
+        }
+        self.change_locked(state, |state, todo| {
             state.check_held(span)?;
             let Some(claim) = claim else {
                 state.give(span.busy());
@@ -364,7 +376,12 @@ impl Arena {
     /// [`Scarce`](AllocError::Scarce), or any other [`AllocError`] but `TimedOut`.
     pub fn try_alloc(&self, placement: impl Into<Placement>) -> Result<Span, AllocError> {
         let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
-        let taken = inner.change(|state, _| state.look(inner, &placement, client, NEVER));
+        let mut state = inner.lock();
+        if let Some(busy) = state.take_at_rest(&placement, client) {
+            drop(state);
+            return inner.commit(inner.span(busy));
+        }
+        let taken = inner.change_locked(state, |state, _| state.look(inner, &placement, client, NEVER));
         inner.commit(taken?.ok_or(AllocError::Scarce)?)
     }
 

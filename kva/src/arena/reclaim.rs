@@ -212,6 +212,11 @@ impl Hooks {
         self.owing = true;
     }
 
+    /// Whether any might not have been told yet.
+    pub(super) fn is_owing(&self) -> bool {
+        self.owing
+    }
+
     /// How many calls each was owed so far.
     pub(super) fn owed(&self) -> u64 {
         self.owed

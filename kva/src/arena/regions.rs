@@ -128,10 +128,16 @@ impl Regions {
     }
 
     /// The region that has a quantum, and its first quantum.
+    #[inline]
     fn find(&self, quantum: u32) -> (&Place, u32) {
         if quantum < self.quanta {
             return (&self.first, 0);
         }
+        self.find_added(quantum)
+    }
+
+    #[cold]
+    fn find_added(&self, quantum: u32) -> (&Place, u32) {
         let (mut low, mut high) = (0, self.count.get());
         while high - low > 1 {
             let middle = low.midpoint(high);
@@ -168,6 +174,9 @@ impl Regions {
     /// Makes the memory of a span that was just taken accessible.
     pub(super) fn commit(&self, span: Span, quantum: usize) -> io::Result<()> {
         let (place, first) = self.find(span.start);
+        if place.committed.is_empty() {
+            return Ok(());
+        }
         let quanta = span.start - first..span.start - first + span.len;
         if place.words(quanta.clone()).all(|(word, bits)| word.get() & bits == bits) {
             return Ok(());

@@ -308,6 +308,37 @@ impl State {
         }
     }
 
+    /// Nobody waits and nobody is owed anything: then a span that is taken or freed is nobody
+    /// else's business, and there is nothing to settle.
+    fn is_at_rest(&self) -> bool {
+        self.requests.waiting() == 0 && !self.hooks.is_owing() && !self.closed
+    }
+
+    /// Takes a span, if all is at rest and there is one.
+    #[inline]
+    pub(super) fn take_at_rest(&mut self, placement: &Placement, client: u16) -> Option<Busy> {
+        let may = self.is_at_rest() && self.clients.may_have(client, placement.shape().len());
+        let taken = if may { self.take(placement, client) } else { None };
+        if CHECKED {
+            self.check();
+        }
+        taken
+    }
+
+    /// Frees a span, if all is at rest; whether it was.
+    #[inline]
+    pub(super) fn give_at_rest(&mut self, span: Span) -> Result<bool, FreeError> {
+        self.check_held(span)?;
+        let rests = self.is_at_rest();
+        if rests {
+            self.give(span.busy());
+            if CHECKED {
+                self.check();
+            }
+        }
+        Ok(rests)
+    }
+
     /// The equations, where they are checked.
     fn check(&self) {
         self.requests.check();
