@@ -9,8 +9,11 @@
 //!
 //! 1. A quantum is *used* if it is in a busy run, withheld, or outside the region.
 //! 2. A quantum that is *withheld* is used, and in no run.
-//! 3. A quantum is in `starts` if a run, free or busy, starts at it.
-//! 4. Each block in which `used` changed since the tree was brought up to date is marked in it.
+//! 3. A quantum is in `starts` if a run, free or busy, starts at it, or withheld quanta do that
+//!    come after a run. So a run ends where the next start is. Among withheld quanta there may be
+//!    more.
+//! 4. `withheld_count` quanta are withheld.
+//! 5. Each block in which `used` changed since the tree was brought up to date is marked in it.
 
 use std::ops::Range;
 
@@ -28,6 +31,7 @@ pub(super) struct Map {
     base: u64,
     used: Vec<u64>,
     withheld: Vec<u64>,
+    withheld_count: u32,
     starts: Marks,
     tree: Tree,
 }
@@ -78,6 +82,7 @@ impl Map {
             base: origin as u64 - u64::from(shift),
             used,
             withheld: vec![0; words],
+            withheld_count: 0,
             starts: Marks::new(n as usize),
             tree: Tree::new(origin as u64 / u64::from(BLOCK), blocks),
         }
@@ -120,11 +125,28 @@ impl Map {
         self.touch(&quanta);
     }
 
-    /// What is used already is withheld from now on, or no more.
-    pub(super) fn set_withheld(&mut self, quanta: Range<u32>, withheld: bool) {
-        each_word(self.bits(&quanta), |word, bits| {
-            if withheld { self.withheld[word] |= bits } else { self.withheld[word] &= !bits }
-        });
+    /// These quanta, which are used and not withheld, are.
+    pub(super) fn withhold(&mut self, quanta: Range<u32>) {
+        self.withheld_count += quanta.end - quanta.start;
+        each_word(self.bits(&quanta), |word, bits| self.withheld[word] |= bits);
+    }
+
+    /// These quanta, which are withheld, are only used, and no run starts among them.
+    pub(super) fn let_go(&mut self, quanta: Range<u32>) {
+        self.withheld_count -= quanta.end - quanta.start;
+        each_word(self.bits(&quanta), |word, bits| self.withheld[word] &= !bits);
+        while let Some(start) = self.starts.next(quanta.start)
+            && start < quanta.end
+        {
+            self.starts.remove(start);
+        }
+    }
+
+    /// Whether the quantum is there and withheld. The one after the last may be asked for.
+    #[inline]
+    pub(super) fn is_withheld(&self, at: u32) -> bool {
+        let bit = at as usize + self.shift as usize;
+        self.withheld_count > 0 && self.withheld[bit / 64] & (1 << (bit % 64)) != 0
     }
 
     /// Of these quanta, those that are used and not withheld.
@@ -166,19 +188,25 @@ impl Map {
         self.starts.remove(at);
     }
 
-    /// Whether a run starts there.
+    /// Whether a busy run starts there.
     #[inline]
-    pub(super) fn is_start(&self, at: u32) -> bool {
-        at < self.size && self.starts.contains(at)
+    pub(super) fn is_busy_start(&self, at: u32) -> bool {
+        at < self.size && self.starts.contains(at) && !self.is_free(at) && !self.is_withheld(at)
     }
 
-    /// Where the last run starts that does so no later than at `at`.
+    /// Where the run ends that starts there.
+    #[inline]
+    pub(super) fn end_of(&self, start: u32) -> u32 {
+        self.starts.next(start + 1).unwrap_or(self.size)
+    }
+
+    /// The last start that is no later than `at`.
     #[inline]
     pub(super) fn start_before(&self, at: u32) -> Option<u32> {
         self.starts.prev(at)
     }
 
-    /// Where the first run starts that does so no earlier than at `at`.
+    /// The first start that is no earlier than `at`.
     pub(super) fn start_after(&self, at: u32) -> Option<u32> {
         self.starts.next(at)
     }

@@ -207,7 +207,7 @@ impl Space {
     pub(crate) fn claim_window(&mut self, client: u32) -> Option<Busy> {
         let window = self.window.take_if(|window| window.missing == 0)?;
         let region = self.region_mut(window.region);
-        region.runs.unhold(window.quanta());
+        region.runs.let_go(window.quanta());
         let start = region.first + window.start;
         Some(self.mark(window.region, start, window.len(), client))
     }
@@ -222,13 +222,7 @@ impl Space {
         window.missing -= inside.end - inside.start;
         let outside = busy.len - (inside.end - inside.start);
         self.free += outside;
-        region.runs.unmark(start);
-        for part in [start..inside.start, inside.end..end] {
-            if !part.is_empty() {
-                region.runs.free(part);
-            }
-        }
-        region.runs.withhold(inside);
+        region.runs.free_around(start..end, inside);
         if outside > 0 {
             self.reconsider(number, start..end);
         }
