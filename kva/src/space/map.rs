@@ -11,7 +11,7 @@
 //! 2. A quantum that is *withheld* is used, and in no run.
 //! 3. A quantum is in `starts` if a run, free or busy, starts at it, or withheld quanta do that
 //!    come after a run. So a run ends where the next start is. Among withheld quanta there may be
-//!    more.
+//!    more, and there is one after the last quantum.
 //! 4. `withheld_count` quanta are withheld.
 //! 5. Each block in which `used` changed since the tree was brought up to date is marked in it.
 
@@ -63,7 +63,7 @@ fn each_word(bits: Range<usize>, mut act: impl FnMut(usize, u64)) {
 impl Map {
     pub(super) fn bytes(n: u32, origin: usize) -> usize {
         let blocks = blocks_of(n, origin);
-        let words = 2 * blocks * (BLOCK as usize / 64) + Marks::words(n as usize);
+        let words = 2 * blocks * (BLOCK as usize / 64) + Marks::words(n as usize + 1);
         words * size_of::<u64>() + Tree::bytes(origin as u64 / u64::from(BLOCK), blocks)
     }
 
@@ -76,6 +76,9 @@ impl Map {
             each_word(0..shift as usize, |word, bits| used[word] |= bits);
         }
         each_word(shift as usize + n as usize..words * 64, |word, bits| used[word] |= bits);
+        // So that each run has a start after it.
+        let mut starts = Marks::new(n as usize + 1);
+        starts.insert(n);
         Self {
             shift,
             size: n,
@@ -83,7 +86,7 @@ impl Map {
             used,
             withheld: vec![0; words],
             withheld_count: 0,
-            starts: Marks::new(n as usize),
+            starts,
             tree: Tree::new(origin as u64 / u64::from(BLOCK), blocks),
         }
     }
@@ -197,7 +200,7 @@ impl Map {
     /// Where the run ends that starts there.
     #[inline]
     pub(super) fn end_of(&self, start: u32) -> u32 {
-        self.starts.next(start + 1).unwrap_or(self.size)
+        self.starts.next(start + 1).expect("one after the last quantum")
     }
 
     /// The last start that is no later than `at`.
@@ -208,7 +211,7 @@ impl Map {
 
     /// The first start that is no earlier than `at`.
     pub(super) fn start_after(&self, at: u32) -> Option<u32> {
-        self.starts.next(at)
+        self.starts.next(at).filter(|&start| start < self.size)
     }
 
     fn quantum(&self, position: u64) -> u32 {
