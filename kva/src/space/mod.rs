@@ -46,10 +46,8 @@ use window::Window;
 
 use crate::placement::{Fit, Placement};
 
-const BUSY: u32 = 1 << 31;
-
-/// The most quanta an arena may have: lengths share a word with [`BUSY`].
-pub(crate) const MAX_QUANTA: u32 = BUSY - 1;
+/// The most quanta an arena may have: a multiple of any alignment is less than 2^32 then.
+pub(crate) const MAX_QUANTA: u32 = (1 << 31) - 1;
 
 /// Free and busy runs over `[0, size)` quanta.
 #[derive(Debug)]
@@ -187,7 +185,7 @@ impl Space {
                 Look::None | Look::Unknown => None,
             }
         });
-        let best = near.chain(sure).min_by_key(|(_, found)| found.run_len);
+        let best = near.chain(sure).min_by_key(|(_, found)| found.run_len());
         best.or_else(|| {
             regions.into_iter().find_map(|i| {
                 let region = self.region_mut(i);
@@ -200,11 +198,19 @@ impl Space {
     /// Takes what fits, for `client`.
     #[inline]
     pub(crate) fn take(&mut self, placement: &Placement, client: u32) -> Option<Busy> {
+        let shape = placement.shape();
+        if self.more.is_empty()
+            && placement.is_plain()
+            && placement.policy() == Fit::Instant
+            && let Some(start) = self.first.runs.take_sure(shape)
+        {
+            self.free -= shape.len();
+            return Some(self.mark(0, start, shape.len(), client));
+        }
         let (number, found) = self.find(placement)?;
-        Some(self.cut(number, found, placement.shape().len(), client))
+        Some(self.cut(number, found, shape.len(), client))
     }
 
-    #[inline]
     fn cut(&mut self, number: usize, found: Found, len: u32, client: u32) -> Busy {
         self.free -= len;
         let region = self.region_mut(number);
@@ -218,7 +224,7 @@ impl Space {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
         let region = self.region_mut(number);
-        region.runs.mark(start - region.first, len, serial, client);
+        region.runs.mark(start - region.first, serial, client);
         Busy { start, len, serial }
     }
 
@@ -291,6 +297,8 @@ impl Space {
         debug_assert!(0 < len && len < busy.len);
         let client = self.note_of(busy);
         let number = self.region_of(busy.start);
+        let region = self.region_mut(number);
+        region.runs.split(busy.start - region.first + len);
         let kept = self.mark(number, busy.start, len, client);
         (kept, self.mark(number, busy.start + len, busy.len - len, client))
     }
@@ -339,12 +347,12 @@ impl Space {
         numbers.map(|number| self.region(number)).flat_map(move |region| {
             let from = quanta.start.saturating_sub(region.first);
             let end = quanta.end.saturating_sub(region.first).min(region.runs.size());
-            let first = if from < end { region.runs.run_at(from) } else { None };
-            std::iter::successors(first, |&run| region.runs.run_after(run))
+            let first = if from < end { region.runs.start_around(from) } else { None };
+            std::iter::successors(first, |&run| region.runs.start_after(run))
                 .take_while(move |&run| run < end)
-                .filter_map(|run| {
+                .filter_map(move |run| {
                     let (len, serial, _) = region.runs.busy_at(run)?;
-                    Some(Busy { start: region.first + run, len, serial })
+                    (run + len > from).then_some(Busy { start: region.first + run, len, serial })
                 })
         })
     }

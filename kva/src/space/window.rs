@@ -22,7 +22,7 @@ use super::{Busy, Space};
 use crate::placement::Placement;
 
 /// The most places one search looks at.
-const PLACES: u32 = 1 << 16;
+const PLACES: u32 = 1 << 12;
 /// The most places looked at when something comes free.
 const NEAR_PLACES: u32 = 64;
 
@@ -137,7 +137,9 @@ impl Space {
 
     /// The good place with the least busy inside, where none has nothing.
     fn least_busy(&mut self, placement: &Placement) -> Option<Place> {
-        let mut search = Search { best: None, enough: 1, left: PLACES };
+        // Nowhere is less busy than if all that is free were in one place.
+        let enough = placement.shape().len().saturating_sub(self.free).max(1);
+        let mut search = Search { best: None, enough, left: PLACES };
         let regions = self.more.len() + 1;
         let first = self.region_of(self.cursor);
         let cursor = self.cursor - self.region(first).first;
@@ -208,7 +210,7 @@ impl Space {
     pub(crate) fn claim_window(&mut self, client: u32) -> Option<Busy> {
         let window = self.window.take_if(|window| window.missing == 0)?;
         let region = self.region_mut(window.region);
-        region.runs.unhold(window.quanta());
+        region.runs.let_go(window.quanta());
         let start = region.first + window.start;
         Some(self.mark(window.region, start, window.len(), client))
     }
@@ -223,13 +225,7 @@ impl Space {
         window.missing -= inside.end - inside.start;
         let outside = busy.len - (inside.end - inside.start);
         self.free += outside;
-        region.runs.unmark(start);
-        for part in [start..inside.start, inside.end..end] {
-            if !part.is_empty() {
-                region.runs.free(part);
-            }
-        }
-        region.runs.withhold(inside);
+        region.runs.free_around(start..end, inside);
         if outside > 0 {
             self.reconsider(number, start..end);
         }
