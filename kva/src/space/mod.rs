@@ -16,13 +16,14 @@
 //! # Fit
 //!
 //! 1. Instant fit (vmem's `VM_INSTANTFIT`), O(1): the first run of the smallest bin in which
-//!    every run is large enough, wherever it starts.
+//!    every run is large enough, wherever it starts. What is aligned is first looked for at the
+//!    first run of its own bin: there is what was given with the same shape a moment ago.
 //! 2. A few runs of the smaller bins, which may do.
 //! 3. The leftmost place there is, O(log n): what can be satisfied is satisfied.
 //!
-//! Best fit looks at more runs in the second step, and takes it first. A run that it finds is
-//! longer than the shortest that does by an eighth at most; if it gave up after
-//! [so many](runs) runs that did not do, it takes what the other steps find.
+//! Best fit takes the second step first, and looks at more runs. What it finds there is longer
+//! than the shortest that does by an eighth at most. If none of these runs did, it takes what the
+//! other steps find.
 //!
 //! # Invariants
 //!
