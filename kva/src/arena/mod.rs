@@ -188,14 +188,31 @@ impl Inner {
     }
 
     /// Backs a span with memory, or frees it again.
+    #[inline]
     fn commit(&self, span: Span) -> Result<Span, AllocError> {
-        match self.regions.commit(span, self.quantum) {
-            Ok(()) => Ok(span),
-            Err(error) => {
-                self.change(|state, _| state.give(span.busy()));
-                Err(AllocError::Commit(error.kind()))
-            }
-        }
+        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
+    }
+
+    #[cold]
+    fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
+        let committed = self.regions.commit(span, self.quantum);
+        committed.map(|()| span).map_err(|error| {
+            self.change(|state, _| state.give(span.busy()));
+            AllocError::Commit(error.kind())
+        })
+    }
+
+    /// Takes a span where there is more to it than that. Out of line: most takings need neither
+    /// this nor what it has on its stack.
+    #[cold]
+    fn look(
+        &self,
+        state: MutexGuard<'_, State>,
+        placement: &Placement,
+        client: u16,
+    ) -> Result<Span, AllocError> {
+        let taken = self.change_locked(state, |state, _| state.look(self, placement, client, NEVER));
+        self.commit(taken?.ok_or(AllocError::Scarce)?)
     }
 
     /// Decides under the lock, acts after it.
@@ -222,19 +239,35 @@ impl Inner {
             return Err(FreeError::ForeignArena(span));
         }
         if self.regions.decommit_any(span) {
-            // The system calls run unlocked: the receipt is changed first, so that a second
-            // free of the old one is an error all the while.
-            span = {
-                let mut state = self.lock();
-                state.check_held(span)?;
-                self.span(state.renew(span.busy()))
-            };
-            self.regions.decommit(span, self.quantum);
+            span = self.decommit(span)?;
         }
         let mut state = self.lock();
         if claim.is_none() && state.give_at_rest(span)? {
             return Ok(Heir::Gone);
         }
+        self.give(state, span, claim)
+    }
+
+    /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
+    /// is changed first, so that a second free of the old one is an error all the while.
+    #[cold]
+    fn decommit(&self, span: Span) -> Result<Span, FreeError> {
+        let mut state = self.lock();
+        state.check_held(span)?;
+        let span = self.span(state.renew(span.busy()));
+        drop(state);
+        self.regions.decommit(span, self.quantum);
+        Ok(span)
+    }
+
+    /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
+    #[cold]
+    fn give(
+        &self,
+        state: MutexGuard<'_, State>,
+        span: Span,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Heir, FreeError> {
         self.change_locked(state, |state, todo| {
             state.check_held(span)?;
             let Some(claim) = claim else {
@@ -377,12 +410,11 @@ impl Arena {
     pub fn try_alloc(&self, placement: impl Into<Placement>) -> Result<Span, AllocError> {
         let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
         let mut state = inner.lock();
-        if let Some(busy) = state.take_at_rest(&placement, client) {
-            drop(state);
-            return inner.commit(inner.span(busy));
-        }
-        let taken = inner.change_locked(state, |state, _| state.look(inner, &placement, client, NEVER));
-        inner.commit(taken?.ok_or(AllocError::Scarce)?)
+        let Some(busy) = state.take_at_rest(&placement, client) else {
+            return inner.look(state, &placement, client);
+        };
+        drop(state);
+        inner.commit(inner.span(busy))
     }
 
     /// Takes just these quanta, if they are free and nobody who waits would be overtaken once too

@@ -315,10 +315,13 @@ impl State {
     }
 
     /// Takes a span, if all is at rest and there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_at_rest(&mut self, placement: &Placement, client: u16) -> Option<Busy> {
         let may = self.is_at_rest() && self.clients.may_have(client, placement.shape().len());
-        let taken = if may { self.take(placement, client) } else { None };
+        let taken = if may { self.space.take(placement, Note::new(client, placement).0) } else { None };
+        if let Some(busy) = taken {
+            self.clients.took(client, busy.len);
+        }
         if CHECKED {
             self.check();
         }
@@ -326,12 +329,13 @@ impl State {
     }
 
     /// Frees a span, if all is at rest; whether it was.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give_at_rest(&mut self, span: Span) -> Result<bool, FreeError> {
-        self.check_held(span)?;
+        let note = self.space.note_of_held(span.busy()).ok_or(FreeError::DoubleFree(span))?;
         let rests = self.is_at_rest();
         if rests {
-            self.give(span.busy());
+            self.space.give(span.busy());
+            self.clients.gave(Note(note).client(), span.len);
             if CHECKED {
                 self.check();
             }

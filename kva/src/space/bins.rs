@@ -83,6 +83,12 @@ impl Bins {
         }
     }
 
+    /// The first run of a bin.
+    #[inline]
+    pub(super) fn first_of(&self, bin: usize) -> Option<u32> {
+        self.heads.get(bin).copied().filter(|&run| run != NIL)
+    }
+
     /// The first bin from `bin` on that has a run, and its first run.
     #[inline]
     pub(super) fn first_from(&self, bin: usize) -> Option<(usize, u32)> {

@@ -16,13 +16,14 @@
 //! # Fit
 //!
 //! 1. Instant fit (vmem's `VM_INSTANTFIT`), O(1): the first run of the smallest bin in which
-//!    every run is large enough, wherever it starts.
+//!    every run is large enough, wherever it starts. What is aligned is first looked for at the
+//!    first run of its own bin: there is what was given with the same shape a moment ago.
 //! 2. A few runs of the smaller bins, which may do.
 //! 3. The leftmost place there is, O(log n): what can be satisfied is satisfied.
 //!
-//! Best fit looks at more runs in the second step, and takes it first. A run that it finds is
-//! longer than the shortest that does by an eighth at most; if it gave up after
-//! [so many](runs) runs that did not do, it takes what the other steps find.
+//! Best fit takes the second step first, and looks at more runs. What it finds there is longer
+//! than the shortest that does by an eighth at most. If none of these runs did, it takes what the
+//! other steps find.
 //!
 //! # Invariants
 //!
@@ -196,7 +197,7 @@ impl Space {
     }
 
     /// Takes what fits, for `client`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, placement: &Placement, client: u32) -> Option<Busy> {
         let shape = placement.shape();
         if self.more.is_empty()
@@ -219,7 +220,7 @@ impl Space {
         self.mark(number, start, len, client)
     }
 
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, number: usize, start: u32, len: u32, client: u32) -> Busy {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
@@ -241,7 +242,7 @@ impl Space {
         Some(self.cut(number, found, len, client))
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry(&self, start: u32) -> Option<(u32, u32, u32)> {
         let region = self.region(self.region_of(start));
         region.runs.busy_at(start - region.first)
@@ -256,7 +257,18 @@ impl Space {
         self.entry(start).map(|(len, serial, _)| Busy { start, len, serial })
     }
 
-    /// Who has a busy run.
+    /// What the taker of a busy run had remembered with it. `None`: there is no such run, or not
+    /// of that taking.
+    #[inline(always)]
+    pub(crate) fn note_of_held(&self, busy: Busy) -> Option<u32> {
+        if busy.start >= self.size {
+            return None;
+        }
+        let (len, serial, note) = self.entry(busy.start)?;
+        (len == busy.len && serial == busy.serial).then_some(note)
+    }
+
+    /// What the taker of a busy run had remembered with it.
     pub(crate) fn note_of(&self, busy: Busy) -> u32 {
         debug_assert_eq!(self.busy_at(busy.start), Some(busy));
         self.entry(busy.start).map_or(0, |(_, _, client)| client)

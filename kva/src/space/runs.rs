@@ -148,7 +148,7 @@ impl Runs {
         let placement = &want.placement;
         if placement.is_plain() {
             let shape = placement.shape();
-            let pad = (self.origin + u64::from(start)).wrapping_neg() as u32 & (shape.align() - 1);
+            let pad = self.pad(start, shape.align());
             return (u64::from(pad) + u64::from(shape.len()) <= u64::from(end - start)).then(|| start + pad);
         }
         let (start, end) = (start.max(want.min), end.min(want.max));
@@ -242,17 +242,39 @@ impl Runs {
     }
 
     /// Where it takes what has that shape and no constraint, in constant time, if it can.
+    ///
+    /// What was given with the same shape a moment ago is the first of its bin, and may be good
+    /// again although its bin is not a sure one. To take it is to break up no other run.
     #[inline]
     pub(super) fn take_sure(&mut self, shape: Shape) -> Option<u32> {
         let (len, align) = (shape.len(), shape.align());
+        if align > 1
+            && let bin = bin_of(len)
+            && let Some(run) = self.bins.first_of(bin)
+            && let run_end = self.map.end_of(run)
+            && self.pad(run, align) + len <= run_end - run
+        {
+            return Some(self.take_first(bin, run, run_end, shape));
+        }
         let enough = len.checked_add(align - 1)?;
         let (bin, run) = self.bins.first_from(sure_bin(enough))?;
-        let run_end = self.map.end_of(run);
-        let at = run + ((self.origin as u32).wrapping_add(run).wrapping_neg() & (align - 1));
-        debug_assert!(at + len <= run_end, "sure to fit");
+        Some(self.take_first(bin, run, self.map.end_of(run), shape))
+    }
+
+    /// How many quanta from `start` on a multiple of `align` is.
+    #[inline]
+    fn pad(&self, start: u32, align: u32) -> u32 {
+        (self.origin as u32).wrapping_add(start).wrapping_neg() & (align - 1)
+    }
+
+    /// Takes from the first run of a bin, in which there is room.
+    #[inline]
+    fn take_first(&mut self, bin: usize, run: u32, run_end: u32, shape: Shape) -> u32 {
+        let at = run + self.pad(run, shape.align());
+        debug_assert!(at + shape.len() <= run_end, "sure to fit");
         self.bins.pop(bin, self.entries[run as usize][NEXT]);
-        self.cut_out(Found { run, run_end, at }, len);
-        Some(at)
+        self.cut_out(Found { run, run_end, at }, shape.len());
+        at
     }
 
     /// Takes `len` quanta out of a free run. They start where they do in the bitmap, but what
@@ -292,7 +314,7 @@ impl Runs {
     }
 
     /// Length, serial and client of the busy run that starts there, if one does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn busy_at(&self, start: u32) -> Option<(u32, u32, u32)> {
         if !self.map.is_busy_start(start) {
             return None;

@@ -54,6 +54,9 @@ pub(super) struct Tree {
     at: [usize; HEIGHTS],
     /// Blocks that changed, counted from the first.
     changed: Marks,
+    /// Whether the nodes above the first and the last block were made, which have less below them
+    /// than others.
+    is_begun: bool,
 }
 
 /// A node, its numbers as they are meant.
@@ -148,7 +151,7 @@ impl Tree {
         let mut changed = Marks::new(blocks);
         changed.insert(0);
         changed.insert(blocks as u32 - 1);
-        Self { first, last, top, nodes: vec![0; words], at, changed }
+        Self { first, last, top, nodes: vec![0; words], at, changed, is_begun: false }
     }
 
     /// The bitmap is about to change in this block, counted from the first.
@@ -172,40 +175,48 @@ impl Tree {
     /// Brings what changed up to date.
     fn clean(&mut self, map: &[Word]) {
         let mut before: Option<u32> = None;
-        while let Some(block) = self.changed.next(before.unwrap_or(0)) {
+        let mut from = 0;
+        while let Some(block) = self.changed.next(from) {
             self.changed.remove(block);
-            if let Some(before) = before {
-                self.merge_above(before, Some(block));
+            from = block;
+            // Most changes change nothing that is known of the block.
+            if self.summarise(block, map) || !self.is_begun {
+                if let Some(before) = before {
+                    self.merge_above(before, Some(block));
+                }
+                before = Some(block);
             }
-            self.summarise(block, map);
-            before = Some(block);
         }
         if let Some(before) = before {
             self.merge_above(before, None);
         }
+        self.is_begun = true;
     }
 
-    /// A block anew from the bitmap.
-    fn summarise(&mut self, block: u32, map: &[Word]) {
-        let at = block as usize * stride(0);
-        let lacks = &mut self.nodes[at..at + stride(0)];
-        lacks.fill(BLOCK);
+    /// A block anew from the bitmap; whether that is news.
+    fn summarise(&mut self, block: u32, map: &[Word]) -> bool {
+        let mut anew = [BLOCK; stride(0)];
         let first = block as usize * WORDS;
         for (start, end) in Gaps::of(&map[first..first + WORDS], 0) {
             if start == 0 {
-                lacks[PREFIX] = BLOCK - end;
+                anew[PREFIX] = BLOCK - end;
             }
             if end == BLOCK {
-                lacks[SUFFIX] = start;
+                anew[SUFFIX] = start;
             }
-            for (log, lack) in lacks[BEST..].iter_mut().enumerate() {
+            for (log, lacks) in anew[BEST..].iter_mut().enumerate() {
                 let aligned = round_up(u64::from(start), log as u32) as u32;
                 if aligned >= end {
                     break;
                 }
-                *lack = (*lack).min(BLOCK - (end - aligned));
+                *lacks = (*lacks).min(BLOCK - (end - aligned));
             }
         }
+        let at = block as usize * stride(0);
+        let lacks = &mut self.nodes[at..at + stride(0)];
+        let is_news = *lacks != anew;
+        lacks.copy_from_slice(&anew);
+        is_news
     }
 
     /// The nodes above `block` anew, up to the first that is above `next` too, if there is one.
