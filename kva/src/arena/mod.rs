@@ -293,6 +293,7 @@ impl Inner {
         })
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -566,6 +567,7 @@ impl Arena {
     ///
     /// # Errors
     /// The span is another arena's, or was freed before. Nothing is changed then.
+    #[inline]
     pub fn free(&self, span: Span) -> Result<(), FreeError> {
         self.inner.release(span, None).map(|_| ())
     }
@@ -616,6 +618,7 @@ impl Arena {
     }
 
     /// What this handle's spans count against.
+    #[inline]
     fn client_id(&self) -> u16 {
         self.client.as_ref().map_or(NOBODY, |account| account.id())
     }
