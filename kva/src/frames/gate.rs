@@ -172,6 +172,12 @@ impl<A: Access> At<'_, A> {
         }
     }
 
+    /// Whether it cannot be moved now; then it is marked, as by a [`relocate`](Self::relocate) that fails.
+    #[must_use]
+    pub fn want(&self) -> bool {
+        self.gate.word.want()
+    }
+
     /// Whether it could be moved, as it looks.
     pub fn is_movable(&self) -> bool {
         self.gate.word.is_movable()

@@ -64,15 +64,6 @@ pub struct Compaction {
     pub wired: u32,
 }
 
-/// How a search for a window ended.
-enum Clearable {
-    Window(Range<u32>),
-    /// These pages are in the way, or may be.
-    Pinned,
-    /// Nothing but a free or an unpin of what is marked already can help.
-    None,
-}
-
 impl Inner {
     /// Moves the page in this frame, if there is one, to the frame of `to`, which is the caller's again
     /// unless it was moved.
@@ -148,48 +139,33 @@ impl Inner {
         done
     }
 
-    /// The window for `shape` that can be cleared by the fewest moves, as it looks.
-    fn clearable(&self, shape: Shape) -> Clearable {
+    /// The window for `shape` that can be cleared by the fewest moves, as it looks. `marks`: if there
+    /// is none, each page that is in the way is marked, so that whoever makes it movable says so. A
+    /// page that is pinned after it was looked at was in nobody's way then.
+    fn clearable(&self, shape: Shape, marks: bool) -> Option<Range<u32>> {
         let mut costs = self.costs.lock();
         for (frame, cost) in costs.iter_mut().enumerate() {
             *cost = match self.table.owner(frame as u32) {
                 Owner::Nobody => Cost::Nothing,
-                Owner::Page(page) if self.at(page).is_movable() => Cost::Move,
-                Owner::Page(_) => Cost::Pinned,
                 Owner::Wired => Cost::Wired,
+                Owner::Page(page) => {
+                    let page = self.at(page);
+                    let stays = !page.is_movable() && (!marks || page.want());
+                    if stays { Cost::Pinned } else { Cost::Move }
+                }
             };
         }
-        match cheapest(&costs, shape) {
-            Some(start) => Clearable::Window(start..start + shape.len()),
-            None if costs.contains(&Cost::Pinned) => Clearable::Pinned,
-            None => Clearable::None,
-        }
-    }
-
-    /// Marks the pages that are in the way, all that are not movable. `false`: one is by now.
-    fn mark_all(&self) -> bool {
-        (0..self.arena.quanta()).all(|frame| match self.table.owner(frame) {
-            Owner::Page(page) => !matches!(self.at(page).relocate(|rest| ((), rest)), Ok(())),
-            Owner::Nobody | Owner::Wired => true,
-        })
+        let start = cheapest(&costs, shape)?;
+        Some(start..start + shape.len())
     }
 
     /// Makes room for `shape` where that can be done, or sees to it that who makes it possible does.
     pub(super) fn make_room_for(&self, shape: Shape, mut within: impl FnMut(&Range<u32>) -> Option<Span>) {
-        loop {
-            match self.clearable(shape) {
-                Clearable::None => return,
-                Clearable::Window(window) => {
-                    let done = self.make_room(window.clone(), || within(&window));
-                    if done.kept == 0 {
-                        return;
-                    }
-                }
-                Clearable::Pinned => {
-                    if self.mark_all() {
-                        return;
-                    }
-                }
+        // Marks are for when there is no other way: each costs its page's last unpin a look.
+        while let Some(window) = self.clearable(shape, false).or_else(|| self.clearable(shape, true)) {
+            let done = self.make_room(window.clone(), || within(&window));
+            if done.kept == 0 {
+                return; // all of it, or as much as there are frames for
             }
         }
     }

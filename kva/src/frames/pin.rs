@@ -259,6 +259,17 @@ impl PinWord {
         })
     }
 
+    /// Marks the page as wanted if it cannot be moved now, as a failed [`begin_move`](Self::begin_move)
+    /// does. `false`: it could be, or there is none.
+    #[must_use]
+    pub fn want(&self) -> bool {
+        // Release: as there.
+        self.change(Release, |word| match word & !MARKS {
+            VACANT | OPEN | CLOSED => Err(false),
+            _ => Ok((word | WANTED, true)),
+        })
+    }
+
     /// The page is where it is to be, and mapped as `rest` says.
     pub fn moved(&self, rest: Rest) -> Rested {
         self.leave(MOVING, rest)
@@ -365,7 +376,7 @@ mod tests {
                 assert_eq!(word.opened(true), QUIET);
             } else {
                 assert_eq!(word.pin(), Pinning::Pinned);
-                assert_eq!(word.begin_move(), Moving::Kept);
+                assert!(word.want());
             }
             assert_eq!(word.pin(), Pinning::Pinned);
             assert_eq!(word.unpin(rest), Unpinning::Pinned, "it is not movable yet");
@@ -394,7 +405,7 @@ mod tests {
     #[test]
     fn only_busy_pages_are_waited_for() {
         let word = at(Rest::Open);
-        assert!(!word.wait());
+        assert!(!word.wait() && !word.want());
         assert_eq!(word.begin_move(), Moving::Begun(Rest::Open));
         assert!(word.is_busy() && word.wait());
         assert_eq!(word.moved(Rest::Open), Rested { waited: true, wanted: false });
