@@ -1,0 +1,197 @@
+//! One page: pinned, opened, closed, moved and dropped. Who has it pinned finds it mapped, whole, and as
+//! the last one left it; whom a mover passed over says when it is movable.
+
+use kva::frames::pin::Rest;
+use kva::sync::Arc;
+use kva::sync::thread::spawn;
+use loom_tests::paged::{Flaw, Flawed, Paged, Production};
+use loom_tests::run::{known_bad, witnessed};
+
+/// What is wrong if two are at the page at once: loom says it, who sees each access.
+const RACE: &str = "Causality violation";
+const FAULT: &str = "a page that is pinned faults";
+const UNHEARD: &str = "nobody says that it is movable";
+
+fn production(rest: Rest) -> Arc<Production> {
+    Arc::new(Production::new(rest))
+}
+
+/// One writes while another moves it. Whether it was moved at the first attempt.
+fn pin_against_move<P: Paged>(page: Arc<P>) -> bool {
+    let writer = {
+        let page = page.clone();
+        spawn(move || page.pinned(|memory| memory.write(7)))
+    };
+    let moved = page.relocate();
+    writer.join().unwrap();
+    assert_eq!(page.pinned(|memory| memory.read()), 7, "what was written is lost");
+    moved
+}
+
+/// A mover that came too early relies upon being told.
+fn last_unpin_against_move<P: Paged>(page: Arc<P>) -> bool {
+    let reader = {
+        let page = page.clone();
+        spawn(move || page.pinned(|memory| memory.read()))
+    };
+    let moved = page.relocate();
+    assert_eq!(reader.join().unwrap(), 0);
+    assert!(moved || page.told() == 1, "nobody says that it is movable");
+    assert!(!moved || page.told() == 0, "who has it is told that it can be had");
+    assert!(page.relocate(), "it is movable now");
+    moved
+}
+
+/// Two readers, of which the first opens it and the last closes it.
+fn pin_against_pin<P: Paged>(page: Arc<P>) {
+    let other = {
+        let page = page.clone();
+        spawn(move || page.pinned(|memory| memory.read()))
+    };
+    assert_eq!(page.pinned(|memory| memory.read()), 0);
+    assert_eq!(other.join().unwrap(), 0);
+    assert!(page.relocate(), "nobody has it pinned");
+}
+
+/// One reader has it pinned when the other comes, and leaves beside it.
+fn last_unpin_against_first_pin<P: Paged>(page: Arc<P>) {
+    let other = page.pinned(|_| {
+        let page = page.clone();
+        spawn(move || page.pinned(|memory| memory.read()))
+    });
+    assert_eq!(other.join().unwrap(), 0);
+    assert!(page.relocate(), "nobody has it pinned");
+}
+
+/// Two readers and a mover.
+fn pins_against_move<P: Paged>(page: Arc<P>) -> bool {
+    let readers = [(); 2].map(|()| {
+        let page = page.clone();
+        spawn(move || page.pinned(|memory| memory.read()))
+    });
+    let moved = page.relocate();
+    assert_eq!(readers.map(|reader| reader.join().unwrap()), [0, 0]);
+    assert!(moved || page.told() > 0, "nobody says that it is movable");
+    moved
+}
+
+#[test]
+fn a_pin_against_a_move() {
+    witnessed("pins/pin_against_move", "it was moved", |moved| {
+        moved.saw(pin_against_move(production(Rest::Open)));
+    });
+    witnessed("pins/pin_against_move/protected", "it was moved", |moved| {
+        moved.saw(pin_against_move(production(Rest::Closed)));
+    });
+}
+
+#[test]
+fn the_last_unpin_against_a_move() {
+    witnessed("pins/last_unpin_against_move", "the mover came too early", |early| {
+        early.saw(!last_unpin_against_move(production(Rest::Open)));
+    });
+    witnessed("pins/last_unpin_against_move/protected", "the mover came too early", |early| {
+        early.saw(!last_unpin_against_move(production(Rest::Closed)));
+    });
+}
+
+#[test]
+fn the_first_pin_against_another_first() {
+    witnessed("pins/first_pin_against_first_pin", "it ended", |ended| {
+        pin_against_pin(production(Rest::Closed));
+        ended.saw(true);
+    });
+}
+
+#[test]
+fn the_last_unpin_against_the_first_pin() {
+    witnessed("pins/last_unpin_against_first_pin", "it ended", |ended| {
+        last_unpin_against_first_pin(production(Rest::Closed));
+        ended.saw(true);
+    });
+}
+
+#[test]
+fn two_pins_against_a_move() {
+    witnessed("pins/two_pins_against_move", "it was moved", |moved| {
+        moved.saw(pins_against_move(production(Rest::Open)));
+    });
+}
+
+#[test]
+fn a_move_against_a_move() {
+    witnessed("pins/move_against_move", "one found the other at it", |met| {
+        let page = production(Rest::Open);
+        page.pinned(|memory| memory.write(3));
+        let other = {
+            let page = page.clone();
+            spawn(move || page.relocate())
+        };
+        let moved = page.relocate();
+        let other = other.join().unwrap();
+        assert!(moved || other, "both gave way");
+        assert_eq!(page.told(), u32::from(!(moved && other)), "who gave way is told, and nobody else");
+        assert_eq!(page.pinned(|memory| memory.read()), 3);
+        met.saw(!(moved && other));
+    });
+}
+
+#[test]
+fn a_drop_against_a_move() {
+    witnessed("pins/drop_against_move", "it was moved", |moved| {
+        let page = production(Rest::Open);
+        let mover = {
+            let page = page.clone();
+            spawn(move || page.relocate())
+        };
+        page.vacate();
+        page.write_vacant();
+        moved.saw(mover.join().unwrap());
+    });
+}
+
+fn flawed(flaw: Flaw, rest: Rest) -> Arc<Flawed> {
+    Arc::new(Flawed::new(flaw, rest))
+}
+
+#[test]
+fn a_mover_that_does_not_look_at_pins() {
+    known_bad("pins/moves_what_is_pinned", RACE, || {
+        pin_against_move(flawed(Flaw::MovesWhatIsPinned, Rest::Open));
+    });
+}
+
+#[test]
+fn a_pin_that_does_not_wait_for_a_move() {
+    known_bad("pins/pins_what_is_moved", RACE, || {
+        pin_against_move(flawed(Flaw::PinsWhatIsMoved, Rest::Open));
+    });
+}
+
+#[test]
+fn a_pin_that_does_not_wait_for_the_first() {
+    known_bad("pins/pins_before_open", FAULT, || {
+        pin_against_pin(flawed(Flaw::PinsBeforeOpen, Rest::Closed));
+    });
+}
+
+#[test]
+fn a_last_unpin_that_closes_afterwards() {
+    known_bad("pins/closes_afterwards", RACE, || {
+        last_unpin_against_first_pin(flawed(Flaw::ClosesAfterwards, Rest::Closed));
+    });
+}
+
+#[test]
+fn a_last_unpin_that_tells_nobody() {
+    known_bad("pins/tells_nobody", UNHEARD, || {
+        last_unpin_against_move(flawed(Flaw::TellsNobody, Rest::Open));
+    });
+}
+
+#[test]
+fn an_unpin_without_release() {
+    known_bad("pins/unpins_without_release", RACE, || {
+        pin_against_move(flawed(Flaw::UnpinsWithoutRelease, Rest::Open));
+    });
+}
