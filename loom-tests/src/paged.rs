@@ -7,7 +7,7 @@
 use kva::frames::gate::{Access, At, Gate, Waits};
 use kva::frames::pin::Rest;
 use kva::sync::atomic::AtomicU32;
-use kva::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use kva::sync::atomic::Ordering::{AcqRel, Relaxed};
 use kva::sync::{UnsafeCell, thread::yield_now, unseen};
 
 /// How the page is mapped.
@@ -90,6 +90,9 @@ pub trait Paged: Send + Sync + 'static {
     /// Pins it, calls `f`, and unpins it.
     fn pinned<R>(&self, f: impl FnOnce(&Memory) -> R) -> R;
 
+    /// As [`pinned`](Self::pinned), unless that would wait.
+    fn pinned_now<R>(&self, f: impl FnOnce(&Memory) -> R) -> Option<R>;
+
     /// Moves it to the other frame. `false`: it is pinned, or about to be.
     fn relocate(&self) -> bool;
 
@@ -169,6 +172,15 @@ impl Paged for Production {
         result
     }
 
+    fn pinned_now<R>(&self, f: impl FnOnce(&Memory) -> R) -> Option<R> {
+        let Ok(is_pinned) = self.at().try_pin();
+        let result = is_pinned.then(|| f(&self.memory));
+        if is_pinned {
+            self.at().unpin();
+        }
+        result
+    }
+
     fn relocate(&self) -> bool {
         let moved = self.at().relocate(|_| {
             self.memory.relocate(self.rest);
@@ -197,7 +209,11 @@ pub enum Flaw {
     TellsNobody,
     /// What was written need not be seen by who moves.
     UnpinsWithoutRelease,
+    /// The same, on the other side.
+    MovesWithoutAcquire,
     /// What was moved need not be seen by who pins.
+    MovesWithoutRelease,
+    /// The same, on the other side.
     PinsWithoutAcquire,
 }
 
@@ -235,15 +251,11 @@ impl Flawed {
         self.flaw == flaw
     }
 
-    /// Goes on to what `next` says, or answers `None`.
-    fn change(&self, next: impl Fn(u32) -> Option<u32>) -> Option<u32> {
-        let mut word = self.word.load(Acquire);
+    /// Goes on to what `next` says, or answers `None`. All edges there are, unless it is `weak`.
+    fn change(&self, weak: Flaw, next: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+        let order = if self.has(weak) { Relaxed } else { AcqRel };
+        let mut word = self.word.load(Relaxed);
         loop {
-            let order = if self.has(Flaw::UnpinsWithoutRelease) || self.has(Flaw::PinsWithoutAcquire) {
-                Relaxed
-            } else {
-                AcqRel
-            };
             match self.word.compare_exchange(word, next(word)?, order, Relaxed) {
                 Ok(word) => return Some(word),
                 Err(found) => word = found,
@@ -254,30 +266,34 @@ impl Flawed {
 
 impl Paged for Flawed {
     fn pinned<R>(&self, f: impl FnOnce(&Memory) -> R) -> R {
+        let mut f = Some(f);
+        loop {
+            if let Some(result) = self.pinned_now(|memory| f.take().expect("called once")(memory)) {
+                return result;
+            }
+            yield_now();
+        }
+    }
+
+    fn pinned_now<R>(&self, f: impl FnOnce(&Memory) -> R) -> Option<R> {
         let waits_for = match self.flaw {
             Flaw::PinsWhatIsMoved => CHANGING,
             Flaw::PinsBeforeOpen => MOVING,
             _ => MOVING | CHANGING,
         };
         let opens = |word: u32| word & (OPEN | CHANGING) == 0;
-        let word = loop {
-            let pinned = self.change(|word| {
-                let opening = if opens(word) { CHANGING } else { 0 };
-                (word & waits_for == 0).then_some(word + PIN | opening)
-            });
-            match pinned {
-                Some(word) => break word,
-                None => yield_now(),
-            }
-        };
+        let word = self.change(Flaw::PinsWithoutAcquire, |word| {
+            let opening = if opens(word) { CHANGING } else { 0 };
+            (word & waits_for == 0).then_some(word + PIN | opening)
+        })?;
         if opens(word) {
             self.memory.protect(true);
-            self.change(|word| Some(word & !CHANGING | OPEN));
+            self.change(Flaw::PinsWithoutAcquire, |word| Some(word & !CHANGING | OPEN));
         }
         let result = f(&self.memory);
         let closes = self.rest == Rest::Closed;
         let changing = if self.has(Flaw::ClosesAfterwards) { 0 } else { CHANGING };
-        let word = self.change(|word| {
+        let word = self.change(Flaw::UnpinsWithoutRelease, |word| {
             let is_last = word / PIN == 1;
             Some(match (is_last, closes) {
                 (true, true) => (word - PIN) & !OPEN | changing,
@@ -290,18 +306,19 @@ impl Paged for Flawed {
             let mut wanted = word;
             if closes {
                 self.memory.protect(false);
-                wanted = self.change(|word| Some(word & !(CHANGING | WANTED))).expect("always");
+                let closed = |word| Some(word & !(CHANGING | WANTED));
+                wanted = self.change(Flaw::UnpinsWithoutRelease, closed).expect("always");
             }
             if wanted & WANTED != 0 && !self.has(Flaw::TellsNobody) {
                 self.told.set(self.told.get() + 1);
             }
         }
-        result
+        Some(result)
     }
 
     fn relocate(&self) -> bool {
         let looks_at = if self.has(Flaw::MovesWhatIsPinned) { CHANGING } else { !(OPEN | WANTED) };
-        let found = self.change(|word| {
+        let found = self.change(Flaw::MovesWithoutAcquire, |word| {
             let is_free = word & looks_at == 0;
             Some(if is_free { word | MOVING } else { word | WANTED })
         });
@@ -309,7 +326,7 @@ impl Paged for Flawed {
             return false;
         }
         self.memory.relocate(self.rest);
-        self.change(|word| Some(word & !MOVING));
+        self.change(Flaw::MovesWithoutRelease, |word| Some(word & !MOVING));
         true
     }
 
