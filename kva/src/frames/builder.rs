@@ -35,7 +35,7 @@ impl FramesBuilder {
         Self {
             frames,
             frame_size: rustix::param::page_size(),
-            bypass: u32::MAX, // interim
+            bypass: Arena::DEFAULT_BYPASS,
             protect: cfg!(debug_assertions),
             primed: false,
         }
@@ -47,7 +47,7 @@ impl FramesBuilder {
         self
     }
 
-    /// How many later requests may overtake one that waits, as in
+    /// How many later requests may overtake one that waits, for each frame that it waits for, as in
     /// [`Arena::with_bypass`](crate::Arena::with_bypass).
     pub fn bypass(mut self, bypass: u32) -> Self {
         self.bypass = bypass;
@@ -96,7 +96,6 @@ impl FramesBuilder {
             rest: if protect { Rest::Closed } else { Rest::Open },
             counts: Counts::default(),
             costs: Mutex::new(costs.into()),
-            kicks: super::hook::Kicks::default(),
             memory: Memory::new(frames, frame_size, primed)?,
         });
         // A table of no requests: what it tells itself from others by is not known of its own.

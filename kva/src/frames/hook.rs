@@ -1,100 +1,81 @@
 //! When room is made: whenever somebody waits for a run, and again whenever something has changed
 //! that may make it possible.
 //!
-//! For now the arena has no window of its own, so what is free is held while pages are moved.
+//! The arena keeps what is freed in its own window for who waits, and aims that by how much is
+//! busy, not knowing what is pinned or wired. So its window is cleared if that can be done. If not,
+//! another is; as that becomes emptier than the arena's, the arena moves its window there.
+//!
+//! # That nobody is missed
+//!
+//! A look finds no window only if there is something in each that cannot be moved then, or too few
+//! frames elsewhere. Whoever changes that looks again:
+//!
+//! - who unpins a page that was in the way, since it was marked (`pin.rs`);
+//! - who frees frames: it sees that somebody waits, or has had the arena's lock before the request was
+//!   queued, and the look that this is followed by finds what is free;
+//! - who makes a page: it takes the arena's lock once more when the page is there. If that comes before the
+//!   request, the look that follows the request finds the page; otherwise it is followed by a look.
 
 use std::ops::Range;
 
 use super::Inner;
 use super::mover::Compaction;
-use crate::arena::Reclaim;
+use crate::arena::{AllocError, Reclaim, Shortage};
 use crate::clock::NEVER;
+use crate::placement::{Fit, Placement};
 use crate::shape::{Shape, Span};
-use crate::sync::Mutex;
-
-/// Makes room once at a time.
-#[derive(Debug, Default)]
-pub(super) struct Kicks(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    wanted: Option<Shape>,
-    is_running: bool,
-    again: bool,
-}
 
 impl Inner {
-    fn hold_free(&self) -> Vec<Span> {
-        let one = Shape::new(1).expect("not zero");
-        std::iter::from_fn(|| self.arena.try_alloc(one).ok()).collect()
+    /// A frame outside the window, by `alloc`. Out of short runs first: what is moved is not to break up
+    /// long ones.
+    fn outside(
+        &self,
+        window: &Range<u32>,
+        alloc: impl Fn(Placement) -> Result<Span, AllocError>,
+    ) -> Option<Span> {
+        let one = Placement::from(Shape::new(1).expect("not zero")).fit(Fit::Best);
+        [0..window.start, window.end..self.arena.quanta()]
+            .into_iter()
+            .filter_map(|quanta| one.within(quanta).ok())
+            .find_map(|placement| alloc(placement).ok())
     }
 
-    fn outside(held: &mut Vec<Span>, window: &Range<u32>) -> Option<Span> {
-        let at = held.iter().position(|span| !window.contains(&span.start()))?;
-        Some(held.swap_remove(at))
-    }
-
-    /// Makes room for a run of `shape`, for who would not wait.
+    /// Makes room for a run of `shape`, for who would not wait, and not past those who do.
     pub(super) fn clear_for(&self, shape: Shape) {
-        let mut held = self.hold_free();
-        self.make_room_for(shape, |window| Self::outside(&mut held, window));
-        held.into_iter().for_each(|span| self.give(span));
-        self.kick();
+        if self.arena.clock().oldest() == NEVER {
+            let alloc = |placement| self.arena.try_alloc(placement);
+            self.make_room_for(shape, None, |window| self.outside(window, alloc));
+        }
     }
 
     pub(super) fn compact(&self, window: Range<u32>) -> Compaction {
-        let mut held = self.hold_free();
-        let done = self.make_room(window.clone(), || Self::outside(&mut held, &window));
-        held.into_iter().for_each(|span| self.give(span));
-        self.kick();
+        let done = self
+            .make_room(window.clone(), || self.outside(&window, |placement| self.arena.try_alloc(placement)));
+        // A look that found these pages being moved, or frames taken to move them to, is made again.
+        self.kick_if_short();
         done
-    }
-
-    fn relieve(&self, shape: Shape) {
-        let mut held = self.hold_free();
-        self.make_room_for(shape, |window| Self::outside(&mut held, window));
-        held.into_iter().for_each(|span| self.give(span));
     }
 
     /// Makes room again, if somebody waits.
     pub(super) fn kick(&self) {
-        let _ = self.arena.is_closed();
-        if self.arena.clock().oldest() == NEVER {
-            return;
-        }
-        {
-            let mut state = self.kicks.0.lock();
-            if state.is_running {
-                state.again = true;
-                return;
-            }
-            state.is_running = true;
-        }
-        loop {
-            let Some(shape) = ({
-                let mut state = self.kicks.0.lock();
-                state.again = false;
-                state.wanted
-            }) else {
-                self.kicks.0.lock().is_running = false;
-                return;
-            };
-            self.relieve(shape);
-            let mut state = self.kicks.0.lock();
-            if !state.again || self.arena.clock().oldest() == NEVER {
-                state.is_running = false;
-                return;
-            }
+        self.arena.reap();
+    }
+
+    /// The same, for who has just had the arena's lock.
+    pub(super) fn kick_if_short(&self) {
+        if self.arena.clock().oldest() != NEVER {
+            self.kick();
         }
     }
 }
 
 impl Reclaim for Inner {
-    fn reclaim(&self, shape: Shape) {
-        if (shape.len(), shape.align()) == (1, 1) {
-            return;
+    fn reclaim(&self, shortage: &Shortage<'_>) {
+        let shape = shortage.shape();
+        // If there is any frame to move to, it has what it waits for.
+        if (shape.len(), shape.align()) != (1, 1) {
+            let alloc = |placement| shortage.try_alloc_elsewhere(placement);
+            self.make_room_for(shape, shortage.window(), |window| self.outside(window, alloc));
         }
-        self.kicks.0.lock().wanted = Some(shape);
-        self.kick();
     }
 }

@@ -104,7 +104,6 @@ pub(super) struct Inner {
     counts: Counts,
     /// What a search for a window counts with: nothing is allocated while memory is scarce.
     costs: Mutex<Box<[Cost]>>,
-    kicks: hook::Kicks,
     memory: Memory,
 }
 
@@ -164,7 +163,7 @@ impl Inner {
     /// Gives frames back, and makes room again for who waits, if it was this that was missing.
     fn free(&self, span: Span) {
         self.give(span);
-        self.kick();
+        self.kick_if_short();
     }
 
     fn alloc(&self, shape: Shape, patience: Patience) -> Result<Span, AllocError> {

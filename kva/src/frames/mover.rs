@@ -139,10 +139,11 @@ impl Inner {
         done
     }
 
-    /// The window for `shape` that can be cleared by the fewest moves, as it looks. `marks`: if there
+    /// The window for `shape` that can be cleared by the fewest moves, as it looks, or the one that is
+    /// preferred, if that can be. `marks`: if there
     /// is none, each page that is in the way is marked, so that whoever makes it movable says so. A
     /// page that is pinned after it was looked at was in nobody's way then.
-    fn clearable(&self, shape: Shape, marks: bool) -> Option<Range<u32>> {
+    fn clearable(&self, shape: Shape, preferred: Option<&Range<u32>>, marks: bool) -> Option<Range<u32>> {
         let mut costs = self.costs.lock();
         for (frame, cost) in costs.iter_mut().enumerate() {
             *cost = match self.table.owner(frame as u32) {
@@ -155,15 +156,30 @@ impl Inner {
                 }
             };
         }
+        let stays = |window: &Range<u32>| {
+            costs[window.start as usize..window.end as usize].iter().any(|cost| cost.stays() > 0)
+        };
+        if let Some(window) = preferred.filter(|window| !stays(window)) {
+            return Some(window.clone());
+        }
         let start = cheapest(&costs, shape)?;
         Some(start..start + shape.len())
     }
 
     /// Makes room for `shape` where that can be done, or sees to it that who makes it possible does.
-    pub(super) fn make_room_for(&self, shape: Shape, mut within: impl FnMut(&Range<u32>) -> Option<Span>) {
+    /// `elsewhere` gives spans of one frame outside the window that it is told.
+    pub(super) fn make_room_for(
+        &self,
+        shape: Shape,
+        preferred: Option<Range<u32>>,
+        mut elsewhere: impl FnMut(&Range<u32>) -> Option<Span>,
+    ) {
+        let preferred = preferred.as_ref();
         // Marks are for when there is no other way: each costs its page's last unpin a look.
-        while let Some(window) = self.clearable(shape, false).or_else(|| self.clearable(shape, true)) {
-            let done = self.make_room(window.clone(), || within(&window));
+        let look =
+            || self.clearable(shape, preferred, false).or_else(|| self.clearable(shape, preferred, true));
+        while let Some(window) = look() {
+            let done = self.make_room(window.clone(), || elsewhere(&window));
             if done.kept == 0 {
                 return; // all of it, or as much as there are frames for
             }

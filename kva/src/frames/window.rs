@@ -21,7 +21,7 @@ impl Cost {
         matches!(self, Self::Move) as u32
     }
 
-    const fn stays(self) -> u32 {
+    pub(super) const fn stays(self) -> u32 {
         matches!(self, Self::Pinned | Self::Wired) as u32
     }
 }
