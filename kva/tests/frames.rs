@@ -17,7 +17,7 @@ use kva::{AllocError, FrameAllocError, Frames, FramesError, Page, Shape};
 static TURN: Mutex<()> = Mutex::new(());
 
 /// For what is not to happen, in a test that would hang without it.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(20);
 
 fn one() -> Shape {
     Shape::new(1).unwrap()
@@ -216,6 +216,20 @@ fn what_is_wired_is_passed_by() {
     let run = frames.run_timeout(aligned(4, 4), LONG).unwrap();
     assert_eq!(run.frames(), 12..16, "the window with the most in it, which is all that can be cleared");
     assert_eq!(runs.len(), 3);
+}
+
+/// The arena aims at what has least in it, which is wired here; and what is free in there is what
+/// the others could be moved to.
+#[test]
+fn what_is_free_beside_what_is_wired_is_moved_to() {
+    let frames = frames(8, false);
+    let wired = frames.run(one()).unwrap();
+    assert_eq!(wired.frames(), 0..1);
+    let mut pages: Vec<_> = (0..7).map(|_| frames.page().unwrap()).collect();
+    pages.retain(|page| matches!(page.frame(), 4 | 5 | 7));
+    let run = frames.run_timeout(aligned(4, 4), LONG).unwrap();
+    assert_eq!(run.frames(), 4..8);
+    assert_eq!(frames.stats().moved, 3);
 }
 
 #[test]

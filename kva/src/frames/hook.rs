@@ -2,8 +2,8 @@
 //! that may make it possible.
 //!
 //! The arena keeps what is freed in its own window for who waits, and aims that by how much is
-//! busy, not knowing what is pinned or wired. So its window is cleared if that can be done. If not,
-//! another is; as that becomes emptier than the arena's, the arena moves its window there.
+//! busy, not knowing what is pinned or wired. So its window is cleared if that can be done. If not, it
+//! is told of one that can.
 //!
 //! # That nobody is missed
 //!
@@ -44,7 +44,7 @@ impl Inner {
     pub(super) fn clear_for(&self, shape: Shape) {
         if self.arena.clock().oldest() == NEVER {
             let alloc = |placement| self.arena.try_alloc(placement);
-            self.make_room_for(shape, None, |window| self.outside(window, alloc));
+            self.make_room_for(shape, None, |_| {}, |window| self.outside(window, alloc));
         }
     }
 
@@ -75,7 +75,11 @@ impl Reclaim for Inner {
         // If there is any frame to move to, it has what it waits for.
         if (shape.len(), shape.align()) != (1, 1) {
             let alloc = |placement| shortage.try_alloc_elsewhere(placement);
-            self.make_room_for(shape, shortage.window(), |window| self.outside(window, alloc));
+            let aim = |window: &Range<u32>| {
+                // If it moves nowhere, what is freed in there is found or taken like anything else.
+                let _ = shortage.aim(window.start);
+            };
+            self.make_room_for(shape, shortage.window(), aim, |window| self.outside(window, alloc));
         }
     }
 }

@@ -167,11 +167,13 @@ impl Inner {
     }
 
     /// Makes room for `shape` where that can be done, or sees to it that who makes it possible does.
-    /// `elsewhere` gives spans of one frame outside the window that it is told.
+    /// `aim` is told where, unless that is where it is preferred; `elsewhere` gives spans of one frame
+    /// outside of it.
     pub(super) fn make_room_for(
         &self,
         shape: Shape,
         preferred: Option<Range<u32>>,
+        aim: impl Fn(&Range<u32>),
         mut elsewhere: impl FnMut(&Range<u32>) -> Option<Span>,
     ) {
         let preferred = preferred.as_ref();
@@ -179,6 +181,9 @@ impl Inner {
         let look =
             || self.clearable(shape, preferred, false).or_else(|| self.clearable(shape, preferred, true));
         while let Some(window) = look() {
+            if preferred != Some(&window) {
+                aim(&window);
+            }
             let done = self.make_room(window.clone(), || elsewhere(&window));
             if done.kept == 0 {
                 return; // all of it, or as much as there are frames for
