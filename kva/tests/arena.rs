@@ -1117,6 +1117,8 @@ fn a_hook_moves_the_window_to_where_it_makes_room() {
     assert_eq!(four.range(), 8..12);
     assert_eq!(hook.windows.lock()[0], Some(0..4));
     arena.free(four).unwrap();
-    spans.into_values().for_each(|span| arena.free(span).unwrap());
+    for span in spans.into_values() {
+        arena.free(span).unwrap();
+    }
     assert_whole(&arena);
 }

@@ -11,7 +11,7 @@ use kva::sync::atomic::Ordering::{AcqRel, Relaxed};
 use kva::sync::{UnsafeCell, thread::yield_now, unseen};
 
 /// How the page is mapped.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Mapping {
     frame: usize,
     is_open: bool,
@@ -42,7 +42,7 @@ impl Memory {
 
     fn frame(&self) -> &UnsafeCell<u32> {
         // SAFETY: the page is pinned. If somebody maps it meanwhile, loom fails before the pointer is used.
-        let (frame, is_open) = self.mapping.with(|mapping| unsafe { ((*mapping).frame, (*mapping).is_open) });
+        let Mapping { frame, is_open } = self.mapping.with(|mapping| unsafe { *mapping });
         assert!(is_open, "a page that is pinned faults");
         &self.frames[frame]
     }
@@ -284,7 +284,7 @@ impl Paged for Flawed {
         let opens = |word: u32| word & (OPEN | CHANGING) == 0;
         let word = self.change(Flaw::PinsWithoutAcquire, |word| {
             let opening = if opens(word) { CHANGING } else { 0 };
-            (word & waits_for == 0).then_some(word + PIN | opening)
+            (word & waits_for == 0).then_some((word + PIN) | opening)
         })?;
         if opens(word) {
             self.memory.protect(true);

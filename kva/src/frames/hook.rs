@@ -79,7 +79,7 @@ impl Reclaim for Inner {
                 // If it moves nowhere, what is freed in there is found or taken like anything else.
                 let _ = shortage.aim(window.start);
             };
-            self.make_room_for(shape, shortage.window(), aim, |window| self.outside(window, alloc));
+            self.make_room_for(shape, shortage.window().as_ref(), aim, |window| self.outside(window, alloc));
         }
     }
 }

@@ -172,11 +172,10 @@ impl Inner {
     pub(super) fn make_room_for(
         &self,
         shape: Shape,
-        preferred: Option<Range<u32>>,
+        preferred: Option<&Range<u32>>,
         aim: impl Fn(&Range<u32>),
         mut elsewhere: impl FnMut(&Range<u32>) -> Option<Span>,
     ) {
-        let preferred = preferred.as_ref();
         // Marks are for when there is no other way: each costs its page's last unpin a look.
         let look =
             || self.clearable(shape, preferred, false).or_else(|| self.clearable(shape, preferred, true));
