@@ -327,7 +327,9 @@ fn pages_are_read_and_written_while_they_are_moved() {
                         let mut random = Random(worker);
                         let mut seed = worker << 20;
                         let mut pages: Vec<_> = (0..16).map(|_| (seed, frames.page().unwrap())).collect();
-                        pages.iter_mut().for_each(|(_, page)| write(page, seed));
+                        for (_, page) in &mut pages {
+                            write(page, seed);
+                        }
                         let addresses: Vec<_> = pages.iter().map(|(_, page)| page.address()).collect();
                         for _ in 0..4_000 {
                             let at = random.below(16) as usize;

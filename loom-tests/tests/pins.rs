@@ -4,7 +4,7 @@
 use kva::frames::pin::Rest;
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use loom_tests::paged::{Flaw, Flawed, Paged, Production};
+use loom_tests::paged::{Flaw, Flawed, Memory, Paged, Production};
 use loom_tests::run::{bounded, known_bad, model, witnessed};
 
 /// What is wrong if two are at the page at once: loom says it, who sees each access.
@@ -16,22 +16,22 @@ fn production(rest: Rest) -> Arc<Production> {
 }
 
 /// One writes while another moves it. Whether it was moved at the first attempt.
-fn pin_against_move<P: Paged>(page: Arc<P>) -> bool {
+fn pin_against_move<P: Paged>(page: &Arc<P>) -> bool {
     let writer = {
         let page = page.clone();
         spawn(move || page.pinned(|memory| memory.write(7)))
     };
     let moved = page.relocate();
     writer.join().unwrap();
-    assert_eq!(page.pinned(|memory| memory.read()), 7, "what was written is lost");
+    assert_eq!(page.pinned(Memory::read), 7, "what was written is lost");
     moved
 }
 
 /// A mover that came too early relies upon being told.
-fn last_unpin_against_move<P: Paged>(page: Arc<P>) -> bool {
+fn last_unpin_against_move<P: Paged>(page: &Arc<P>) -> bool {
     let reader = {
         let page = page.clone();
-        spawn(move || page.pinned(|memory| memory.read()))
+        spawn(move || page.pinned(Memory::read))
     };
     let moved = page.relocate();
     assert_eq!(reader.join().unwrap(), 0);
@@ -42,12 +42,12 @@ fn last_unpin_against_move<P: Paged>(page: Arc<P>) -> bool {
 }
 
 /// Two readers, of which the first opens it and the last closes it. Whether both had it.
-fn pin_against_pin<P: Paged>(page: Arc<P>) -> bool {
+fn pin_against_pin<P: Paged>(page: &Arc<P>) -> bool {
     let other = {
         let page = page.clone();
-        spawn(move || page.pinned_now(|memory| memory.read()))
+        spawn(move || page.pinned_now(Memory::read))
     };
-    let this = page.pinned_now(|memory| memory.read());
+    let this = page.pinned_now(Memory::read);
     let both = [this, other.join().unwrap()];
     assert!(both.contains(&Some(0)), "each waits for the other");
     assert!(both.iter().all(|value| value.is_none_or(|value| value == 0)));
@@ -56,20 +56,20 @@ fn pin_against_pin<P: Paged>(page: Arc<P>) -> bool {
 }
 
 /// One reader has it pinned when the other comes, and leaves beside it.
-fn last_unpin_against_first_pin<P: Paged>(page: Arc<P>) {
+fn last_unpin_against_first_pin<P: Paged>(page: &Arc<P>) {
     let other = page.pinned(|_| {
         let page = page.clone();
-        spawn(move || page.pinned(|memory| memory.read()))
+        spawn(move || page.pinned(Memory::read))
     });
     assert_eq!(other.join().unwrap(), 0);
     assert!(page.relocate(), "nobody has it pinned");
 }
 
 /// Two readers and a mover.
-fn pins_against_move<P: Paged>(page: Arc<P>) {
+fn pins_against_move<P: Paged>(page: &Arc<P>) {
     let readers = [(); 2].map(|()| {
         let page = page.clone();
-        spawn(move || page.pinned(|memory| memory.read()))
+        spawn(move || page.pinned(Memory::read))
     });
     let moved = page.relocate();
     assert_eq!(readers.map(|reader| reader.join().unwrap()), [0, 0]);
@@ -79,36 +79,36 @@ fn pins_against_move<P: Paged>(page: Arc<P>) {
 #[test]
 fn a_pin_against_a_move() {
     witnessed("pins/pin_against_move", "it was moved", |moved| {
-        moved.saw(pin_against_move(production(Rest::Open)));
+        moved.saw(pin_against_move(&production(Rest::Open)));
     });
     witnessed("pins/pin_against_move/protected", "it was moved", |moved| {
-        moved.saw(pin_against_move(production(Rest::Closed)));
+        moved.saw(pin_against_move(&production(Rest::Closed)));
     });
 }
 
 #[test]
 fn the_last_unpin_against_a_move() {
     witnessed("pins/last_unpin_against_move", "the mover came too early", |early| {
-        early.saw(!last_unpin_against_move(production(Rest::Open)));
+        early.saw(!last_unpin_against_move(&production(Rest::Open)));
     });
     witnessed("pins/last_unpin_against_move/protected", "the mover came too early", |early| {
-        early.saw(!last_unpin_against_move(production(Rest::Closed)));
+        early.saw(!last_unpin_against_move(&production(Rest::Closed)));
     });
 }
 
 #[test]
 fn the_first_pin_against_another_first() {
     witnessed("pins/first_pin_against_first_pin", "one would have waited", |waited| {
-        waited.saw(!pin_against_pin(production(Rest::Closed)));
+        waited.saw(!pin_against_pin(&production(Rest::Closed)));
     });
     // Exhaustively: 565,067 executions, 40 s.
     bounded("pins/first_pins_wait", 3, "half a million executions without", || {
         let page = production(Rest::Closed);
         let other = {
             let page = page.clone();
-            spawn(move || page.pinned(|memory| memory.read()))
+            spawn(move || page.pinned(Memory::read))
         };
-        assert_eq!(page.pinned(|memory| memory.read()), 0);
+        assert_eq!(page.pinned(Memory::read), 0);
         assert_eq!(other.join().unwrap(), 0);
         assert!(page.relocate(), "nobody has it pinned");
     });
@@ -116,13 +116,13 @@ fn the_first_pin_against_another_first() {
 
 #[test]
 fn the_last_unpin_against_the_first_pin() {
-    model("pins/last_unpin_against_first_pin", || last_unpin_against_first_pin(production(Rest::Closed)));
+    model("pins/last_unpin_against_first_pin", || last_unpin_against_first_pin(&production(Rest::Closed)));
 }
 
 #[test]
 fn two_pins_against_a_move() {
     bounded("pins/two_pins_against_move", 2, "no end in minutes without", || {
-        pins_against_move(production(Rest::Open));
+        pins_against_move(&production(Rest::Open));
     });
 }
 
@@ -139,7 +139,7 @@ fn a_move_against_a_move() {
         let other = other.join().unwrap();
         assert!(moved || other, "both gave way");
         assert_eq!(page.told(), u32::from(!(moved && other)), "who gave way is told, and nobody else");
-        assert_eq!(page.pinned(|memory| memory.read()), 3);
+        assert_eq!(page.pinned(Memory::read), 3);
         met.saw(!(moved && other));
     });
 }
@@ -165,41 +165,41 @@ fn flawed(flaw: Flaw, rest: Rest) -> Arc<Flawed> {
 #[test]
 fn a_mover_that_does_not_look_at_pins() {
     known_bad("pins/moves_what_is_pinned", RACE, || {
-        pin_against_move(flawed(Flaw::MovesWhatIsPinned, Rest::Open));
+        pin_against_move(&flawed(Flaw::MovesWhatIsPinned, Rest::Open));
     });
 }
 
 #[test]
 fn a_pin_that_does_not_wait_for_a_move() {
     known_bad("pins/pins_what_is_moved", RACE, || {
-        pin_against_move(flawed(Flaw::PinsWhatIsMoved, Rest::Open));
+        pin_against_move(&flawed(Flaw::PinsWhatIsMoved, Rest::Open));
     });
 }
 
 #[test]
 fn a_pin_that_does_not_wait_for_the_first() {
     known_bad("pins/pins_before_open", RACE, || {
-        pin_against_pin(flawed(Flaw::PinsBeforeOpen, Rest::Closed));
+        pin_against_pin(&flawed(Flaw::PinsBeforeOpen, Rest::Closed));
     });
 }
 
 #[test]
 fn a_last_unpin_that_closes_afterwards() {
     known_bad("pins/closes_afterwards", RACE, || {
-        last_unpin_against_first_pin(flawed(Flaw::ClosesAfterwards, Rest::Closed));
+        last_unpin_against_first_pin(&flawed(Flaw::ClosesAfterwards, Rest::Closed));
     });
 }
 
 #[test]
 fn a_last_unpin_that_tells_nobody() {
     known_bad("pins/tells_nobody", UNHEARD, || {
-        last_unpin_against_move(flawed(Flaw::TellsNobody, Rest::Open));
+        last_unpin_against_move(&flawed(Flaw::TellsNobody, Rest::Open));
     });
 }
 
 fn without_an_edge(name: &str, flaw: Flaw) {
     known_bad(name, RACE, move || {
-        pin_against_move(flawed(flaw, Rest::Open));
+        pin_against_move(&flawed(flaw, Rest::Open));
     });
 }
 
