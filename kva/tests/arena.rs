@@ -1075,3 +1075,50 @@ fn a_withdrawn_request_is_forgotten_although_its_slot_is_in_use_again() {
     arena.free(held).unwrap();
     assert_whole(&arena);
 }
+
+/// A hook that knows better than the arena where there will be room.
+struct Aims {
+    at: u32,
+    held: Mutex<Vec<Span>>,
+    arena: Arena,
+    windows: Mutex<Vec<Option<std::ops::Range<u32>>>>,
+}
+
+impl Reclaim for Aims {
+    fn reclaim(&self, shortage: &Shortage<'_>) {
+        self.windows.lock().push(shortage.window());
+        for bad in [self.at + 1, 9, 16, u32::MAX] {
+            assert!(!shortage.aim(bad), "no four fit at {bad}, aligned");
+        }
+        assert!(shortage.aim(self.at));
+        // What was withheld before is not any more: all that is free is here.
+        let taken: Vec<_> = std::iter::from_fn(|| shortage.try_alloc_elsewhere(shape(1)).ok()).collect();
+        assert!(taken.iter().all(|span| !(self.at..self.at + 4).contains(&span.start())));
+        let held: Vec<_> = self.held.lock().drain(..).collect();
+        for span in taken.into_iter().chain(held) {
+            self.arena.free(span).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hook_moves_the_window_to_where_it_makes_room() {
+    let arena = numbers(16);
+    let mut spans = take_all(&arena);
+    // The arena aims at 0..4, of which one is busy for good; the hook has 8..12.
+    for free in 1..4 {
+        arena.free(spans.remove(&free).unwrap()).unwrap();
+    }
+    let held = (8..12).map(|at| spans.remove(&at).unwrap()).collect();
+    let hook =
+        Arc::new(Aims { at: 8, held: Mutex::new(held), arena: arena.clone(), windows: Mutex::default() });
+    arena.register(&GrowTable::new(0), Arc::downgrade(&hook) as Weak<dyn Reclaim>);
+    let four = arena.alloc_timeout(aligned(4, 4), Duration::from_secs(20)).unwrap();
+    assert_eq!(four.range(), 8..12);
+    assert_eq!(hook.windows.lock()[0], Some(0..4));
+    arena.free(four).unwrap();
+    for span in spans.into_values() {
+        arena.free(span).unwrap();
+    }
+    assert_whole(&arena);
+}

@@ -10,6 +10,8 @@
 //! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
 //!   contract, which the same assertions must catch. Production code has no
 //!   known-bad mode.
+//! - [`paged`] has a page that is pinned and moved, of scripted memory, and gates that lack a part
+//!   of the protocol.
 //! - [`naive`] has the whole pool that does without a protocol.
 
 pub mod backends;
@@ -18,5 +20,6 @@ pub mod caching;
 pub mod factories;
 pub mod historical;
 pub mod naive;
+pub mod paged;
 pub mod run;
 pub mod world;

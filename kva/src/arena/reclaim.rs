@@ -148,6 +148,19 @@ impl Shortage<'_> {
         self.arena.lock().shortage_for(self.owner).is_none()
     }
 
+    /// Moves the window, so that it starts at the quantum `start`: the arena aims at where the
+    /// least is busy, and this is for hooks that know what can be freed. What comes free
+    /// later may move it again, which is told by another call. `false`: it was not moved, as that is no
+    /// place for what is wanted, or it is not wanted any more.
+    #[must_use]
+    pub fn aim(&self, start: u32) -> bool {
+        self.arena.change(|state, _| {
+            let now = state.shortage_for(self.owner);
+            let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == self.told.placement);
+            is_same && state.space.aim_from(start)
+        })
+    }
+
     /// A span outside the window, for who moves something out of it. It is not held up by who
     /// waits: the move is on behalf of the first of them.
     ///

@@ -159,6 +159,27 @@ impl Space {
         search.best
     }
 
+    /// Moves the window to `start`, if that is a good place for it, however much is busy there.
+    /// `false`: it is not, or there is no window.
+    pub(crate) fn aim_from(&mut self, start: u32) -> bool {
+        let Some(Window { region: was_in, start: was_at, placement, .. }) = self.window else { return false };
+        if start >= self.size {
+            return false;
+        }
+        let number = self.region_of(start);
+        let region = self.region(number);
+        let (at, want) = (start - region.first, region.want(&placement));
+        let end = at.checked_add(placement.shape().len()).filter(|end| *end <= region.runs.size());
+        let Some(end) = end.filter(|end| region.runs.fit(at, *end, &want) == Some(at)) else {
+            return false;
+        };
+        if (was_in, was_at) != (number, at) {
+            let busy = region.runs.map().busy_in(at..end);
+            self.aim_at(Place { region: number, start: at, busy }, placement);
+        }
+        true
+    }
+
     /// Sets the window, or moves it: what is in both stays withheld.
     fn aim_at(&mut self, place: Place, placement: Placement) {
         let Place { region, start, busy: missing } = place;
