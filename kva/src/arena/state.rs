@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) moving: Moving,
     /// The number of the request that the window is for.
     aimed_for: Option<u64>,
+    /// The number of the head that the hooks are owed a call for.
+    told_of: Option<u64>,
     /// How often a window had been aimed or moved when the hooks were last owed a call for it.
     aimings: u64,
     /// What the clock was last told, so that it is told only what changed.
@@ -67,6 +69,7 @@ impl State {
             hooks: Hooks::default(),
             moving: Moving::default(),
             aimed_for: None,
+            told_of: None,
             aimings: 0,
             published: crate::clock::NEVER,
             closed: false,
@@ -86,10 +89,14 @@ impl State {
             self.published = oldest;
             todo.arena.clock.set_oldest(oldest);
         }
-        if self.aimings != self.space.aimings() {
+        // While another was the head the hooks were told of that one; and where the new one has no
+        // window, being for any quantum, none is aimed.
+        let head = self.requests.head().map(|head| self.requests.get(head).number);
+        if self.aimings != self.space.aimings() || (head.is_some() && self.told_of != head) {
             self.aimings = self.space.aimings();
             self.hooks.owe();
         }
+        self.told_of = head;
         self.gather_calls(&mut todo.calls);
         self.next_to_move(todo);
         if CHECKED {
