@@ -1122,3 +1122,31 @@ fn a_hook_moves_the_window_to_where_it_makes_room() {
     }
     assert_whole(&arena);
 }
+
+/// Two hooks that want the window in two places: the first has it, and they do not move it for ever.
+#[test]
+fn only_one_hook_moves_a_window() {
+    struct Greedy(u32, AtomicUsize, AtomicUsize);
+    impl Reclaim for Greedy {
+        fn reclaim(&self, shortage: &Shortage<'_>) {
+            self.1.fetch_add(1, SeqCst);
+            self.2.fetch_add(usize::from(shortage.aim(self.0)), SeqCst);
+        }
+    }
+    let arena = numbers(16);
+    let spans = take_all(&arena);
+    let hooks = [4, 8].map(|at| Arc::new(Greedy(at, AtomicUsize::new(0), AtomicUsize::new(0))));
+    for hook in &hooks {
+        arena.register(&GrowTable::new(0), Arc::downgrade(hook) as Weak<dyn Reclaim>);
+    }
+    for _ in 0..2 {
+        assert_eq!(arena.alloc_timeout(aligned(4, 4), Duration::ZERO), Err(AllocError::TimedOut));
+        assert!(hooks[0].2.swap(0, SeqCst) > 0, "the first had its way");
+        assert_eq!(hooks[1].2.load(SeqCst), 0, "the second had not");
+        assert!(hooks.iter().all(|hook| hook.1.swap(0, SeqCst) < 4), "and then it was over");
+    }
+    for span in spans.into_values() {
+        arena.free(span).unwrap();
+    }
+    assert_whole(&arena);
+}

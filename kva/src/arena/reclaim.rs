@@ -149,16 +149,13 @@ impl Shortage<'_> {
     }
 
     /// Moves the window, so that it starts at the quantum `start`: the arena aims at where the
-    /// least is busy, and this is for hooks that know what can be freed. What comes free
-    /// later may move it again, which is told by another call. `false`: it was not moved, as that is no
-    /// place for what is wanted, or it is not wanted any more.
+    /// least is busy, and this is for a hook that knows what can be freed. What comes free
+    /// later may move it again, which is told by another call. `false`: it was not moved, as that
+    /// is no place for what is wanted, or it is not wanted any more, or another hook has moved it:
+    /// the first that does for a request is the only one, or two might move it for ever.
     #[must_use]
     pub fn aim(&self, start: u32) -> bool {
-        self.arena.change(|state, _| {
-            let now = state.shortage_for(self.owner);
-            let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == self.told.placement);
-            is_same && state.space.aim_from(start)
-        })
+        self.arena.change(|state, _| state.aim_for_hook(self.owner, &self.told.placement, start))
     }
 
     /// A span outside the window, for who moves something out of it. It is not held up by who
@@ -268,6 +265,18 @@ impl State {
             at = self.requests.after(this);
         }
         None
+    }
+
+    /// Moves the window for the hook of `owner`, which was told of `placement`.
+    fn aim_for_hook(&mut self, owner: u32, placement: &Placement, start: u32) -> bool {
+        let now = self.shortage_for(owner);
+        let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == *placement);
+        let aimer = self.aimer.filter(|(request, _)| self.aimed_for == Some(*request));
+        if !is_same || aimer.is_some_and(|(_, other)| other != owner) || !self.space.aim_from(start) {
+            return false;
+        }
+        self.aimer = self.aimed_for.map(|request| (request, owner));
+        true
     }
 
     /// Gathers the calls that are owed, for this thread to make.

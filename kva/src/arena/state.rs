@@ -1,5 +1,10 @@
 //! What an arena decides under its lock. Plain data: nothing here locks, wakes or waits.
 
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
+
 use std::ops::Range;
 
 use super::reclaim::Hooks;
@@ -22,7 +27,9 @@ pub(super) struct State {
     pub(super) hooks: Hooks,
     pub(super) moving: Moving,
     /// The number of the request that the window is for.
-    aimed_for: Option<u64>,
+    pub(super) aimed_for: Option<u64>,
+    /// The request whose window a hook moved, and whose hook.
+    pub(super) aimer: Option<(u64, u32)>,
     /// The number of the head that the hooks are owed a call for.
     told_of: Option<u64>,
     /// How often a window had been aimed or moved when the hooks were last owed a call for it.
@@ -69,6 +76,7 @@ impl State {
             hooks: Hooks::default(),
             moving: Moving::default(),
             aimed_for: None,
+            aimer: None,
             told_of: None,
             aimings: 0,
             published: crate::clock::NEVER,

@@ -42,6 +42,7 @@ impl Marks {
         Self { words: vec![0; at[LEVELS]], at }
     }
 
+    #[cfg(all(test, not(loom)))]
     #[inline]
     pub(super) fn contains(&self, i: u32) -> bool {
         self.words[i as usize / 64] & (1 << (i % 64)) != 0

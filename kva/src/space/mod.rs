@@ -30,6 +30,11 @@
 //! 1. `free + withheld +` the quanta of busy runs `= size`.
 //! 2. Withheld are the quanta in the window that are in no busy run, and no others.
 
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
+
 mod bins;
 mod map;
 mod marks;

@@ -15,6 +15,11 @@
 //!
 //! The entries of quanta where no run starts mean nothing.
 
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
+
 use std::ops::Range;
 
 use super::MAX_QUANTA;
