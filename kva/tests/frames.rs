@@ -498,6 +498,15 @@ fn the_process_itself() {
             let byte = unsafe { at.read_volatile() };
             println!("read {byte}");
         }
+        Ok("uses after move") => {
+            let frames = frames();
+            let page = frames.page().unwrap();
+            drop(page.pin());
+            assert_eq!(frames.compact(page.frame()..page.frame() + 1).moved, 1);
+            // SAFETY: as above.
+            let byte = unsafe { page.address().read_volatile() };
+            println!("read {byte}");
+        }
         Ok("uses after unpin, unprotected") => {
             let frames = Frames::builder(4).protect(false).build().unwrap();
             let page = frames.page().unwrap();
@@ -631,6 +640,7 @@ fn a_use_after_the_last_unpin_faults() {
     use std::os::unix::process::ExitStatusExt;
     const SIGSEGV: i32 = 11;
     assert_eq!(process("uses after unpin").signal(), Some(SIGSEGV));
+    assert_eq!(process("uses after move").signal(), Some(SIGSEGV));
     assert_eq!(process("uses after drop").signal(), Some(SIGSEGV));
     assert!(process("uses after unpin, unprotected").success());
 }
