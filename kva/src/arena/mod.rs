@@ -70,7 +70,7 @@ use crate::grow::{Answer, Claim, Grow, GrowId};
 use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
-use crate::shape::Span;
+use crate::shape::{Shape, Span};
 use crate::space::{Busy, Space};
 use crate::stats::ArenaStats;
 use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
@@ -384,6 +384,8 @@ impl Arena {
             if state.closed {
                 return Err(AllocError::Closed);
             }
+            let shape = Shape::new(end - start).expect("they are not none");
+            state.check_quota(shape, client)?;
             if !state.may_take(inner, end - start, client, NEVER) {
                 return Ok(None);
             }

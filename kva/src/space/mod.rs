@@ -197,6 +197,11 @@ impl Space {
         })
     }
 
+    /// Whether it could be taken now.
+    pub(crate) fn fits(&mut self, placement: &Placement) -> bool {
+        self.find(placement).is_some()
+    }
+
     /// Takes what fits, for `client`.
     #[inline]
     pub(crate) fn take(&mut self, placement: &Placement, client: u32) -> Option<Busy> {
