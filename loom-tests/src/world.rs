@@ -30,6 +30,15 @@ pub fn arena(quanta: usize, bypass: u32) -> Arena {
     Arena::with_bypass(region, QUANTUM, bypass).expect("a good arena")
 }
 
+/// An arena of numbers, with nothing behind them.
+///
+/// # Panics
+/// If there are none.
+#[must_use]
+pub fn numbers(quanta: u32, bypass: u32) -> Arena {
+    Arena::with_bypass(Region::numbers(quanta), 1, bypass).expect("a good arena")
+}
+
 /// One quantum.
 #[must_use]
 pub fn one() -> Shape {
@@ -43,6 +52,27 @@ pub fn one() -> Shape {
 #[must_use]
 pub fn shape(quanta: u32) -> Shape {
     Shape::new(quanta).expect("not zero")
+}
+
+/// `quanta` quanta, at a multiple of as many.
+///
+/// # Panics
+/// If that is no power of two.
+#[must_use]
+pub fn aligned(quanta: u32) -> Shape {
+    Shape::aligned(quanta, quanta).expect("a power of two")
+}
+
+/// Takes all quanta there are, in order, each as a span.
+///
+/// # Panics
+/// If one is taken already.
+#[must_use]
+pub fn take_each(arena: &Arena) -> Vec<Span> {
+    let mut all = take_rest(arena);
+    all.sort_by_key(|span| span.start());
+    assert_eq!(all.len(), arena.quanta() as usize);
+    all
 }
 
 /// A builder of pools of one item a page, a quantum each.

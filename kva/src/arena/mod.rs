@@ -70,7 +70,7 @@ use crate::grow::{Answer, Claim, Grow, GrowId};
 use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
-use crate::shape::Span;
+use crate::shape::{Shape, Span};
 use crate::space::{Busy, Space};
 use crate::stats::ArenaStats;
 use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
@@ -428,13 +428,13 @@ impl Arena {
         let (inner, client) = (&*self.inner, self.client_id());
         let taken = inner.change(|state, _| {
             let (size, Range { start, end }) = (state.space.size(), quanta.clone());
-            if start >= end || end > size {
-                return Err(AllocError::Outside { start, end, quanta: size });
-            }
+            let shape = Shape::new(end.saturating_sub(start)).ok().filter(|_| end <= size);
+            let shape = shape.ok_or(AllocError::Outside { start, end, quanta: size })?;
             if state.closed {
                 return Err(AllocError::Closed);
             }
-            if !state.may_take(end - start, client, NEVER) {
+            state.check_quota(shape, client)?;
+            if !state.may_take(shape.len(), client, NEVER) {
                 return Ok(None);
             }
             let taken = state.take_at(&quanta, client);

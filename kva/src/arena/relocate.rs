@@ -8,13 +8,13 @@
 //!
 //! 1. One span is being moved at a time, by whoever aimed the window, called the hooks, or
 //!    moved the last one.
-//! 2. Each span in the window is offered once for each time that the hooks are owed a call: so
-//!    moving ends.
+//! 2. Each span in the window is offered once for each time that the hooks are owed a call, or
+//!    that there is room for one that there was none for: so moving ends.
 
 use arrayvec::ArrayVec;
 
 use super::Inner;
-use super::state::State;
+use super::state::{Note, State};
 use super::todo::Todo;
 use crate::shape::{Shape, Span};
 use crate::space::Busy;
@@ -80,7 +80,9 @@ impl Drop for Asked<'_> {
             let freed = arena.release(to, None);
             debug_assert!(freed.is_ok(), "an owner that answers so has not freed it");
         }
-        arena.change(|state, _| state.has_moved(from, verdict));
+        // The next step is found by who made this one, and not from in here: the depth of the
+        // stack does not grow with the number of spans.
+        arena.lock().has_moved(from, verdict);
     }
 }
 
@@ -92,6 +94,8 @@ pub(super) struct Moving {
     owed: u64,
     /// The first quantum that was not looked at for that.
     next: u32,
+    /// The shortest of those that there was no room for outside the window.
+    no_room: Option<Busy>,
 }
 
 impl State {
@@ -103,13 +107,13 @@ impl State {
         let Some(window) = self.space.window() else { return };
         if self.moving.owed != self.hooks.owed() {
             self.moving.owed = self.hooks.owed();
-            self.moving.next = window.start;
+            (self.moving.next, self.moving.no_room) = (window.start, None);
         }
         let from = self.moving.next.max(window.start);
         // A bound on the time under the lock.
         let mut inside = ArrayVec::<Busy, BATCH>::new();
         inside.extend(self.space.busy_within(from..window.end).take(BATCH));
-        todo.more |= inside.is_full();
+        todo.more |= inside.is_full() || (inside.is_empty() && self.look_again(window.start));
         for busy in inside {
             self.moving.next = busy.start + busy.len;
             let note = self.note(busy);
@@ -119,6 +123,9 @@ impl State {
             }
             let shape = Shape::aligned(busy.len, note.align()).expect("it was a shape");
             let Some(to) = self.take(&shape.into(), note.client()) else {
+                if self.moving.no_room.is_none_or(|other| busy.len < other.len) {
+                    self.moving.no_room = Some(busy);
+                }
                 continue; // another may be shorter
             };
             // Last, since an owner must not be dropped under the lock.
@@ -131,6 +138,22 @@ impl State {
             todo.step = Some(Step { from: todo.arena.span(busy), to: todo.arena.span(to), owner });
             return;
         }
+    }
+
+    /// Whether there is room now for what there was none for.
+    fn look_again(&mut self, start: u32) -> bool {
+        let Some(busy) = self.moving.no_room else { return false };
+        let next = if let Some(note) = self.space.note_of_held(busy) {
+            let shape = Shape::aligned(busy.len, Note(note).align()).expect("it was a shape");
+            if !self.space.fits(&shape.into()) {
+                return false;
+            }
+            busy.start
+        } else {
+            start // it is gone: others had none either
+        };
+        (self.moving.next, self.moving.no_room) = (next, None);
+        true
     }
 
     /// A span was moved, or not.

@@ -41,7 +41,7 @@ pub(super) struct State {
 
 /// What is remembered with a busy run: whose it is, how it is aligned, and whether it can be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Note(u32);
+pub(super) struct Note(pub(super) u32);
 
 const ALIGN_SHIFT: u32 = 16;
 const STAYS: u32 = 1 << 31;
@@ -116,6 +116,7 @@ impl State {
     fn grant(&mut self, todo: &mut Todo<'_>) {
         let arena = todo.arena;
         let mut looked = 0;
+        let mut held_back = false;
         let mut at = self.requests.head();
         let mut refused: Option<Placement> = None;
         // Of those that stay in line before the one looked at.
@@ -133,6 +134,7 @@ impl State {
             if !self.clients.may_have(client, placement.shape().len()) {
                 self.requests.hold_back(this);
                 self.drop_stale_window();
+                held_back = true;
                 looked += 1;
                 continue;
             }
@@ -161,6 +163,9 @@ impl State {
                 refused = Some(placement);
             }
         }
+        // Those behind who was held back are among the first now. It ends: each round holds back
+        // one more.
+        todo.more |= held_back && looked == LOOKAHEAD;
         self.aim(todo);
     }
 
@@ -266,10 +271,7 @@ impl State {
         if !self.space.could_ever_fit(placement) {
             return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
         }
-        let quota = self.clients.quota(client);
-        if shape.len() > quota {
-            return Err(AllocError::OverQuota { shape, quota });
-        }
+        self.check_quota(shape, client)?;
         if !self.may_take(shape.len(), client, asked_at) {
             return Ok(None);
         }
@@ -278,6 +280,12 @@ impl State {
             self.requests.note_pass(asked_at);
         }
         Ok(taken.map(|busy| arena.span(busy)))
+    }
+
+    /// Whether `client` may ever have it.
+    pub(super) fn check_quota(&self, shape: Shape, client: u16) -> Result<(), AllocError> {
+        let quota = self.clients.quota(client);
+        if shape.len() > quota { Err(AllocError::OverQuota { shape, quota }) } else { Ok(()) }
     }
 
     /// Whether `client`, who came at `asked_at`, may take so many quanta now, if they are free.

@@ -201,6 +201,11 @@ impl Space {
         })
     }
 
+    /// Whether it could be taken now.
+    pub(crate) fn fits(&mut self, placement: &Placement) -> bool {
+        self.find(placement).is_some()
+    }
+
     /// Takes what fits, for `client`.
     #[inline(always)]
     pub(crate) fn take(&mut self, placement: &Placement, client: u32) -> Option<Busy> {
