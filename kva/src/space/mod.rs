@@ -364,6 +364,8 @@ impl Space {
 
     /// The busy runs that have any of these quanta, in order. Looks at all runs that do, and at
     /// the words of the bitmap between them.
+    // The last start before them is that of a run that has the first of them, or of what is
+    // withheld: nothing lies between a run and the next start.
     pub(crate) fn busy_within(&self, quanta: Range<u32>) -> impl Iterator<Item = Busy> {
         let numbers = self.region_of(quanta.start)..=self.more.len();
         numbers.map(|number| self.region(number)).flat_map(move |region| {
@@ -372,9 +374,9 @@ impl Space {
             let first = if from < end { region.runs.start_around(from) } else { None };
             std::iter::successors(first, |&run| region.runs.start_after(run))
                 .take_while(move |&run| run < end)
-                .filter_map(move |run| {
+                .filter_map(|run| {
                     let (len, serial, _) = region.runs.busy_at(run)?;
-                    (run + len > from).then_some(Busy { start: region.first + run, len, serial })
+                    Some(Busy { start: region.first + run, len, serial })
                 })
         })
     }

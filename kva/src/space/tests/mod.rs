@@ -1,5 +1,6 @@
 //! The space as a whole.
 
+mod search;
 mod world;
 
 use proptest::prelude::*;
