@@ -22,6 +22,8 @@ pub mod bias;
 mod clock;
 pub mod grow;
 #[doc(hidden)]
+pub mod holds;
+#[doc(hidden)]
 pub mod list;
 mod placement;
 mod region;
@@ -38,6 +40,7 @@ pub use arena::empty_block;
 pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
 pub use clock::{Clock, NEVER};
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
+pub use holds::{client, deadlock};
 pub use placement::{Fit, Placement, PlacementError};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};

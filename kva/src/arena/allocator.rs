@@ -190,6 +190,7 @@ impl Arena {
         let span = unsafe { self.span_of(block) };
         // Nothing is free by this alone, so nobody could be granted anything yet.
         let (_, rest) = self.0.lock().space.split(span.busy(), len);
+        self.0.holders.split(span.start as usize, rest.start as usize);
         self.free_quietly(self.0.span(rest));
     }
 

@@ -42,6 +42,7 @@ mod allocator;
 #[cfg(feature = "allocator-api2")]
 pub use allocator::empty_block;
 mod error;
+mod holding;
 mod sleeper;
 mod state;
 mod todo;
@@ -52,6 +53,7 @@ use todo::Todo;
 
 use crate::clock::{Clock, NEVER};
 use crate::grow::{Answer, Claim, Grow, GrowId, GrowTable};
+use crate::holds::{Holders, Holds};
 use crate::region::Region;
 use crate::requests::{Asker, Requests};
 use crate::shape::{Shape, Span};
@@ -184,6 +186,9 @@ struct Inner {
     state: Mutex<State>,
     /// What others may know of the queue without the lock.
     clock: Arc<Clock>,
+    holds: Holds,
+    /// By first quantum.
+    holders: Holders,
     _leak: LeakCheck,
     /// Last, so that memory is unmapped when nothing refers to it.
     region: Region,
@@ -273,7 +278,8 @@ impl Arena {
         let n = u32::try_from(quanta).ok().filter(|n| (1..=MAX_QUANTA).contains(n));
         let n = n.ok_or(ArenaError::Size(quanta))?;
         let space = Space::new(n, base / quantum).ok_or(ArenaError::Tables(quanta))?;
-        Ok(Self(Arc::new(Inner {
+        let holders = Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?;
+        let arena = Self(Arc::new(Inner {
             id: unique_id(),
             quantum,
             bypass,
@@ -285,9 +291,13 @@ impl Arena {
                 closed: false,
             }),
             clock: Arc::new(Clock::new()),
+            holds: Holds::new(),
+            holders,
             _leak: LeakCheck::new(),
             region,
-        })))
+        }));
+        arena.make_known();
+        Ok(arena)
     }
 
     /// The size in quanta.
@@ -372,7 +382,7 @@ impl Arena {
     pub fn try_alloc(&self, shape: Shape) -> Result<Span, AllocError> {
         let look = self.0.change(|state, _| state.look(&self.0, shape, NEVER));
         match look {
-            Ok(Some(span)) => self.0.commit(span),
+            Ok(Some(span)) => self.0.commit(span).inspect(|span| self.0.note_got(*span)),
             Ok(None) => Err(AllocError::Scarce),
             Err(error) => Err(error),
         }
@@ -523,6 +533,7 @@ impl Arena {
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
         }
+        inner.note_puts(span);
         inner.change(|state, todo| {
             state.check_held(span)?;
             let Some(at) = state.requests.find_older(than, |shape| state.space.suits(span.busy(), shape))
@@ -544,6 +555,7 @@ impl Arena {
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
         }
+        inner.note_puts(span);
         let mut span = span;
         if inner.region.decommits() {
             // The system calls run unlocked: the receipt is changed first, so that a second

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::state::Reclaimers;
 use super::{AllocError, Arena, Inner};
 use crate::grow::Claim;
+use crate::holds::Asleep;
 use crate::requests::Asker;
 use crate::shape::{Shape, Span};
 use crate::sync::block_on_until;
@@ -29,6 +30,7 @@ impl Arena {
         let asked_at = inner.clock.now();
         let owner = claim.map(|claim| claim.id().table());
         let mut sleeper: Option<Sleeper<'_>> = None;
+        let mut asleep = Asleep::default();
         let found = block_on_until(deadline, |waker| {
             if let Some(sleeper) = &mut sleeper {
                 return sleeper.poll();
@@ -58,6 +60,9 @@ impl Arena {
                 Look::Queued(at) => {
                     sleeper = Some(Sleeper { arena: inner, claim, at: Some(at) });
                     inner.call_reclaimers(shape, owner, reclaimers);
+                    if deadline.is_none() {
+                        asleep.begin(&inner.holds);
+                    }
                     // Whoever answers from now on wakes us.
                     Poll::Pending
                 }
@@ -67,7 +72,12 @@ impl Arena {
             let late = sleeper.as_mut().map(Sleeper::give_up);
             late.unwrap_or(Err(AllocError::TimedOut))
         });
-        inner.commit(found?)
+        drop(asleep);
+        let span = inner.commit(found?)?;
+        if claim.is_none() {
+            inner.note_got(span);
+        }
+        Ok(span)
     }
 }
 
