@@ -207,7 +207,10 @@ impl<'a, B: Backend> Getter<'a, B> {
             }
             ControlFlow::Continue(until)
         });
-        outcome.inspect(|loans| core.note_got_all(loans))
+        if let Ok(loans) = &outcome {
+            core.note_got_all(loans);
+        }
+        outcome
     }
 
     /// Nothing is left to do for it but to sleep, unless it drives something.
