@@ -264,24 +264,15 @@ fn a_future_that_waits_is_in_none() {
 /// A pool whose items travel is known by the first that does, although a client said otherwise.
 #[test]
 fn what_is_put_elsewhere_than_it_was_got_is_not_tracked_again() {
-    let pool = pool("travel", 1);
+    let pool = objects(1).name("travel").build(arena(1)).unwrap();
     thread::scope(|scope| {
         spawn_named(scope, "sender", || {
             let _client = client::thread();
-            let address = pool.get().unwrap().addr().get();
-            let (pool, known) = (&pool, pool.get_timeout(Duration::ZERO));
-            assert!(known.is_err());
-            thread::scope(|scope| {
-                let put_there = move || {
-                    let item =
-                        std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(address)).unwrap();
-                    put(pool, item).unwrap();
-                };
-                scope.spawn(put_there);
-            });
-            let item = pool.get().unwrap();
+            let sent = pool.get_owned().unwrap();
+            thread::spawn(move || drop(sent)).join().unwrap();
+            let kept = pool.get().unwrap();
             assert!(pool.get().is_err());
-            put(pool, item).unwrap();
+            drop(kept);
         });
         until_waiting(&pool, 1);
         assert_never_found("sender");
