@@ -61,6 +61,15 @@ fn wait_in_vain(arena: &Arena, len: u32) {
     }
 }
 
+/// Lets a failed test end.
+struct Closes<'a>(&'a Arena);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// One that holds spans of these lengths and waits for another, and what becomes of it.
 fn one_client(
     name: &str,
@@ -74,11 +83,13 @@ fn one_client(
             let _client = client::enter(name);
             let spans = first(&arena);
             wait_in_vain(&arena, quanta);
-            spans.into_iter().for_each(|span| arena.free(span).unwrap());
+            for span in spans {
+                arena.free(span).unwrap();
+            }
         });
+        let _closes = Closes(&arena);
         until_asleep(&arena, 1);
         then(&arena);
-        arena.close();
     });
 }
 
@@ -88,6 +99,8 @@ fn alloc(arena: &Arena, len: u32) -> Span {
 
 #[cfg(debug_assertions)]
 mod tracked {
+    use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
     use super::*;
 
     #[test]
@@ -95,22 +108,25 @@ mod tracked {
         let arena = numbers(4);
         let run = |name, has| {
             let arena = arena.clone();
-            move |both_hold: &std::sync::Barrier| {
+            move |hold: &AtomicU32| {
                 let _client = client::enter(name);
                 let span = alloc(&arena, has);
-                both_hold.wait();
+                hold.fetch_add(1, SeqCst);
+                while hold.load(SeqCst) < 2 {
+                    thread::yield_now();
+                }
                 wait_in_vain(&arena, 2);
                 arena.free(span).unwrap();
             }
         };
         let (one, other) = (run("two spans", 2), run("one span", 1));
-        let both_hold = std::sync::Barrier::new(2);
+        let hold = AtomicU32::new(0);
         thread::scope(|scope| {
-            scope.spawn(|| one(&both_hold));
-            scope.spawn(|| other(&both_hold));
+            scope.spawn(|| one(&hold));
+            scope.spawn(|| other(&hold));
             let both = [("one span".to_owned(), vec![1]), ("two spans".to_owned(), vec![2])];
+            let _closes = Closes(&arena);
             assert_eq!(until_found("one span"), both);
-            arena.close();
         });
         assert_eq!(found("one span"), []);
     }
@@ -155,8 +171,8 @@ mod tracked {
                 bytes.shrink_to_fit();
                 wait_in_vain(&arena, 4);
             });
+            let _closes = Closes(&arena);
             assert_eq!(until_found("collector"), [("collector".to_owned(), vec![2])]);
-            arena.close();
         });
     }
 
@@ -176,9 +192,9 @@ fn one_who_would_not_wait_for_ever_is_in_none() {
             assert!(arena.alloc_timeout(shape(4), Duration::from_hours(1)).is_err());
             arena.free(span).unwrap();
         });
+        let _closes = Closes(&arena);
         until_asleep(&arena, 1);
         assert_never_found("mortal");
-        arena.close();
     });
 }
 

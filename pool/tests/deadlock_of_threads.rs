@@ -2,28 +2,17 @@
 
 #![cfg(all(debug_assertions, not(loom)))]
 
-use std::sync::Barrier;
 use std::thread;
 
 use kva::{client, deadlock};
-use pool::RawPool;
-
 mod support;
+use support::stuck::*;
 use support::*;
-
-fn hold_and_wait(first: &RawPool, second: &RawPool, both_hold: &Barrier) {
-    let item = first.get().unwrap();
-    both_hold.wait();
-    if let Ok(item) = second.get() {
-        put(second, item).unwrap();
-    }
-    put(first, item).unwrap();
-}
 
 #[test]
 fn threads_are_clients_by_their_names_or_numbers() {
     let [left, right] = ["left", "right"].map(|name| blocks(1).name(name).build(arena(1)).unwrap());
-    let both_hold = Barrier::new(2);
+    let both_hold = Meeting::new(2);
     let waits = |name: &str| {
         let cycles = deadlock::check();
         cycles.iter().flat_map(|cycle| &cycle.clients).any(|client| client.name == name)
@@ -31,8 +20,8 @@ fn threads_are_clients_by_their_names_or_numbers() {
     thread::scope(|scope| {
         client::each_thread();
         let leftist = thread::Builder::new().name("leftist".to_owned());
-        leftist.spawn_scoped(scope, || hold_and_wait(&left, &right, &both_hold)).unwrap();
-        let rightist = scope.spawn(|| hold_and_wait(&right, &left, &both_hold));
+        leftist.spawn_scoped(scope, || hold_and_wait_as_is(&left, &right, &both_hold)).unwrap();
+        let rightist = scope.spawn(|| hold_and_wait_as_is(&right, &left, &both_hold));
         let number = format!("{:?}", rightist.thread().id());
         until(|| waits("leftist"));
         assert!(waits(&number), "{:?}", deadlock::check());

@@ -423,3 +423,6 @@ impl Record {
         self.holds.iter().filter(|held| held.resource == resource).map(|held| held.amount).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;
