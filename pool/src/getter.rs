@@ -157,7 +157,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             alarm: Alarm::default(),
             works: Works(Vec::new()),
             has_brought: false,
-            asleep: Asleep::default(),
+            asleep: Asleep::new(),
         };
         Self { core, node, progress }
     }

@@ -30,7 +30,7 @@ impl Arena {
         let asked_at = inner.clock.now();
         let owner = claim.map(|claim| claim.id().table());
         let mut sleeper: Option<Sleeper<'_>> = None;
-        let mut asleep = Asleep::default();
+        let mut asleep = Asleep::new();
         let found = block_on_until(deadline, |waker| {
             if let Some(sleeper) = &mut sleeper {
                 return sleeper.poll();
@@ -72,7 +72,7 @@ impl Arena {
             let late = sleeper.as_mut().map(Sleeper::give_up);
             late.unwrap_or(Err(AllocError::TimedOut))
         });
-        drop(asleep);
+        asleep.end();
         let span = inner.commit(found?)?;
         if claim.is_none() {
             inner.note_got(span);

@@ -154,6 +154,12 @@ impl fmt::Debug for Holds {
     }
 }
 
+impl Default for Asleep {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Default for Holds {
     fn default() -> Self {
         Self::new()
@@ -225,10 +231,16 @@ impl Drop for Holds {
 }
 
 /// A client asleep, or not. Awake when dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Asleep(Client);
 
 impl Asleep {
+    /// Awake.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Client::NOBODY)
+    }
+
     /// The calling thread sleeps for it from now on, without a deadline, and does nothing until it was
     /// served. With no lock held. Says so where that is a deadlock.
     pub fn begin(&mut self, holds: &Holds) {

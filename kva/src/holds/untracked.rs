@@ -22,13 +22,13 @@ impl Client {
 }
 
 /// Nobody.
-#[inline(always)]
+#[inline]
 pub const fn current() -> Client {
     Client
 }
 
 /// Calls `f`.
-#[inline(always)]
+#[inline]
 pub fn as_nobody<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
@@ -50,20 +50,20 @@ pub struct Holders;
 impl Holders {
     /// Nothing.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn new(_: usize) -> Option<Self> {
         Some(Self)
     }
 
     /// No.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn is_known(&self, _: usize) -> bool {
         false
     }
 
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub const fn split(&self, _: usize, _: usize) {}
 }
 
@@ -79,7 +79,7 @@ impl Holds {
     }
 
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub fn register(
         &self,
         _: &str,
@@ -90,11 +90,11 @@ impl Holds {
     }
 
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub const fn got(&self, _: &Holders, _: usize, _: u32) {}
 
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub const fn puts(&self, _: &Holders, _: usize, _: u32) {}
 }
 
@@ -103,12 +103,18 @@ impl Holds {
 pub struct Asleep;
 
 impl Asleep {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub const fn begin(&mut self, _: &Holds) {}
 
     /// Does nothing.
-    #[inline(always)]
+    #[inline]
     pub const fn end(&mut self) {}
 }
 
