@@ -19,6 +19,7 @@
 mod arena;
 #[doc(hidden)]
 pub mod bias;
+mod clients;
 mod clock;
 pub mod grow;
 #[doc(hidden)]
@@ -37,7 +38,10 @@ pub mod sync;
 #[cfg(feature = "allocator-api2")]
 #[doc(hidden)]
 pub use arena::empty_block;
-pub use arena::{AllocError, Arena, ArenaError, FreeError, Heir, Reclaim, SpanAtError, SpanGrow};
+pub use arena::{
+    AllocError, Arena, ArenaError, Client, ClientError, FreeError, Heir, Reclaim, Relocate, Relocation,
+    Shortage, SpanAtError, SpanGrow,
+};
 pub use clock::{Clock, NEVER};
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
 pub use holds::{client, deadlock};

@@ -21,7 +21,9 @@ pub enum Fit {
     /// that does.
     #[default]
     Instant,
-    /// The shortest that does, to within an eighth of its length (`VM_BESTFIT`).
+    /// The shortest that does, to within an eighth of its length (`VM_BESTFIT`). Of the runs that
+    /// are only just long enough, 64 are looked at; if none of them does, one is taken that is
+    /// sure to, or else the leftmost that does.
     Best,
 }
 
@@ -163,6 +165,21 @@ impl Placement {
     /// Whether nothing is asked for but a shape.
     pub(crate) const fn is_plain(&self) -> bool {
         self.phase == 0 && self.nocross == 0 && self.min == 0 && self.max == u32::MAX
+    }
+
+    /// The boundary that it does not cross; 0: it may cross any.
+    pub(crate) const fn nocross_boundary(&self) -> u32 {
+        self.nocross
+    }
+
+    /// Whether every position at a multiple of the alignment is good.
+    pub(crate) const fn is_aligned_only(&self) -> bool {
+        self.phase == 0 && self.nocross == 0
+    }
+
+    /// Whether whatever satisfies `self` satisfies `other` too.
+    pub(crate) const fn covers(&self, other: &Self) -> bool {
+        self.is_plain() && other.is_plain() && self.shape.covers(other.shape)
     }
 
     /// The first good position from `position` on; `None`: there is none that can be said.

@@ -7,8 +7,6 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
-use crate::shape::Span;
-
 /// When the memory of a freed span goes back to the kernel.
 ///
 /// ```
@@ -57,19 +55,38 @@ pub enum Decommit {
 pub struct Reserve {
     decommit: Decommit,
     huge_pages: bool,
+    align: usize,
 }
 
 impl Reserve {
     /// Memory is never decommitted, no huge pages.
     #[must_use]
     pub const fn new() -> Self {
-        Self { decommit: Decommit::Never, huge_pages: false }
+        Self { decommit: Decommit::Never, huge_pages: false, align: 0 }
     }
 
     /// When freed memory goes back to the kernel.
     #[must_use]
     pub const fn decommit(mut self, policy: Decommit) -> Self {
         self.decommit = policy;
+        self
+    }
+
+    /// The region starts at a multiple of `bytes`, a power of two, also where it would not
+    /// [without](Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
+    ///
+    /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
+    /// use kva::{Arena, Region, Reserve};
+    ///
+    /// let giant = 1 << 30;
+    /// let arena = Arena::new(Region::reserve(2 * giant, Reserve::new().align(giant))?, giant)?;
+    /// assert_eq!(arena.quanta(), 2);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn align(mut self, bytes: usize) -> Self {
+        self.align = bytes;
         self
     }
 
@@ -127,14 +144,16 @@ impl Region {
 
     /// `bytes` bytes of address space, reserved by `mmap(2)` and inaccessible until
     /// taken. It starts at a multiple of its length, rounded up to a power of two, or of
-    /// 2 MiB if it is longer. Unmapped when the arena is dropped.
+    /// 2 MiB if it is longer, or of what [`Reserve::align`] says if that is more. Unmapped when
+    /// the arena is dropped.
     ///
     /// Taking a span commits it: `mprotect(2)` makes it accessible, which fails if the
     /// kernel's accounting refuses the memory. The failure reaches whoever asked, as
     /// [`AllocError::Commit`](crate::AllocError::Commit).
     ///
     /// # Errors
-    /// `bytes` is zero or no multiple of the page size, or `mmap(2)` fails.
+    /// `bytes` is zero or no multiple of the page size, the alignment asked for is no power of two,
+    /// or `mmap(2)` fails.
     pub fn reserve(bytes: usize, how: Reserve) -> io::Result<Self> {
         let page = rustix::param::page_size();
         if bytes == 0 || !bytes.is_multiple_of(page) {
@@ -145,6 +164,13 @@ impl Region {
         }
         // Aligned as its largest spans may want it, and as huge pages do.
         let align = bytes.checked_next_power_of_two().unwrap_or(ALIGN).clamp(page, ALIGN);
+        if how.align != 0 && !how.align.is_power_of_two() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a region at a multiple of {}: it must be a power of two", how.align),
+            ));
+        }
+        let align = align.max(how.align);
         let Some(mapped) = bytes.checked_add(align - page) else {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
         };
@@ -225,31 +251,36 @@ impl Region {
         matches!(self.0, Kind::Reserved { decommit: Decommit::Discard | Decommit::Protect, .. })
     }
 
-    /// Makes the memory of a span that was just taken accessible.
-    pub(crate) fn commit(&self, span: Span, quantum: usize) -> io::Result<()> {
+    /// Whether memory has to be [committed](Self::commit) before it is used.
+    pub(crate) const fn commits(&self) -> bool {
+        matches!(self.0, Kind::Reserved { .. })
+    }
+
+    /// Makes `bytes` bytes from `offset` on accessible, which are of a span that was just taken.
+    pub(crate) fn commit(&self, offset: usize, bytes: usize) -> io::Result<()> {
         let Kind::Reserved { base, .. } = self.0 else {
             return Ok(());
         };
-        let (at, bytes) = Self::extent(base, span, quantum);
+        let at = base.as_ptr().wrapping_add(offset).cast::<c_void>();
         // SAFETY: the range lies in our own mapping, and nobody else uses it: the caller
         // holds the span and has not handed it out yet.
         unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::READ | MprotectFlags::WRITE) }?;
         Ok(())
     }
 
-    /// Gives the memory of a span back to the kernel, by policy. The span must be held
-    /// by the caller and used by nobody.
+    /// Gives `bytes` bytes from `offset` on back to the kernel, by policy. They must be of a span
+    /// held by the caller and used by nobody. Whether they have to be committed again.
     ///
     /// Failure is ignored: the memory then stays resident, which costs memory and
     /// breaks nothing.
-    pub(crate) fn decommit(&self, span: Span, quantum: usize) {
+    pub(crate) fn decommit(&self, offset: usize, bytes: usize) -> bool {
         let Kind::Reserved { base, decommit, .. } = self.0 else {
-            return;
+            return false;
         };
         if decommit == Decommit::Never {
-            return;
+            return false;
         }
-        let (at, bytes) = Self::extent(base, span, quantum);
+        let at = base.as_ptr().wrapping_add(offset).cast::<c_void>();
         // SAFETY: the range lies in our own mapping and, by the contract of this
         // function, nobody reads or writes it any more.
         let _ = unsafe { rustix::mm::madvise(at, bytes, Advice::LinuxDontNeed) };
@@ -257,11 +288,7 @@ impl Region {
             // SAFETY: as above.
             let _ = unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::empty()) };
         }
-    }
-
-    fn extent(base: NonNull<u8>, span: Span, quantum: usize) -> (*mut c_void, usize) {
-        let at = base.as_ptr().wrapping_add(span.start as usize * quantum);
-        (at.cast(), span.len as usize * quantum)
+        decommit == Decommit::Protect
     }
 }
 

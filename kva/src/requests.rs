@@ -7,12 +7,24 @@
 //!
 //! # Invariants
 //!
-//! 1. A live entry is in `order`, except a sleeper that was answered: it keeps its
-//!    entry, out of `order`, until it wakes and takes its answer.
+//! 1. A live entry is in `order` or `held_back`, except a sleeper that was answered: it keeps
+//!    its entry, out of both, until it wakes and takes its answer.
 //! 2. `parked` holds spans that were freed to grows on their way here, and to no others.
 //!    Who comes takes what is parked, or lets it go; who is forgotten lets it go; a claim
 //!    is spent when its grow leaves: so none is parked for a grow that will not come.
-//! 3. `order` is sorted by `asked_at`, oldest first.
+//! 3. `order` and `held_back` are sorted by `asked_at`, oldest first.
+//! 4. A request that its client's quota does not allow now is held back, out of `order`: it
+//!    overtakes nobody, holds up nobody, and is not overtaken.
+//!
+//! # Bypass
+//!
+//! How often a request may be overtaken (P4) is said a quantum of its length. A request of one
+//! quantum waits until one is freed; one of `n` waits for as many as are busy in its window, at
+//! most `n`, and each of these has the same time to be freed by itself while others go on. After
+//! that whatever is freed stays free until the request has what it waits for.
+//!
+//! So each request has a limit of its own, and a short one behind a long one may reach it first:
+//! nobody passes any older one that has.
 
 use std::task::Waker;
 
@@ -20,7 +32,8 @@ use crate::arena::{AllocError, SpanGrow};
 use crate::clock::NEVER;
 use crate::grow::GrowId;
 use crate::list::{Link, List, NIL};
-use crate::shape::{Shape, Span};
+use crate::placement::Placement;
+use crate::shape::Span;
 
 /// How many waiting requests are looked at in one hold of the lock. A bound on the time
 /// under it; who waits further back is reached when those before it were served.
@@ -55,11 +68,28 @@ enum State {
 /// One request.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) shape: Shape,
+    pub(crate) placement: Placement,
     pub(crate) asked_at: u64,
-    /// [`Requests::overtakes`] when it came.
+    /// Whose quota it counts against.
+    pub(crate) client: u16,
+    /// Sets it apart from all requests there ever were.
+    pub(crate) number: u64,
+    held_back: bool,
+    /// [`Requests::overtakes`] when it came, and what they may become before nobody passes it any
+    /// more. While it is held back: how often it was overtaken, and how often it may be in all.
     overtakes_before: u64,
+    pub(crate) limit: u64,
     state: State,
+}
+
+impl Request {
+    /// The table of the grows of who asks, if it is known.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        match &self.state {
+            State::Waiting(asker) => asker.claim().map(GrowId::table),
+            State::Vacant | State::Answered(..) => None,
+        }
+    }
 }
 
 /// The requests that wait.
@@ -68,15 +98,23 @@ pub(crate) struct Requests {
     entries: Vec<Request>,
     links: Vec<Link>,
     order: List,
+    held_back: List,
     vacant: Vec<u32>,
     parked: Vec<(GrowId, Span)>,
     waiting: usize,
+    /// How many requests were ever queued.
+    numbers: u64,
     /// How many spans were ever granted past a waiting head.
     overtakes: u64,
+    /// The most that any request was overtaken, of those that left.
+    most_overtaken: u64,
+    /// The least of the limits of those in order, if it is known; else no more than that.
+    least_limit: u64,
+    least_is_known: bool,
 }
 
 impl Requests {
-    /// The oldest request.
+    /// The oldest request that is not held back.
     pub(crate) fn head(&self) -> Option<u32> {
         self.order.front()
     }
@@ -115,18 +153,30 @@ impl Requests {
         self.waiting
     }
 
-    /// When the oldest waiter came; [`NEVER`] where nobody waits.
+    /// When the oldest waiter came that is not held back; [`NEVER`] where there is none.
     pub(crate) fn oldest(&self) -> u64 {
         self.head().map_or(NEVER, |head| self.get(head).asked_at)
     }
 
-    /// Whether somebody who came at `asked_at` may be granted a span now, where at
-    /// most `bypass` may overtake a waiting request (P4).
-    pub(crate) fn may_pass(&self, asked_at: u64, bypass: u32) -> bool {
-        self.head().is_none_or(|head| {
-            let head = self.get(head);
-            asked_at < head.asked_at || self.overtakes - head.overtakes_before < u64::from(bypass)
-        })
+    /// Whether somebody who came at `asked_at`, and is not in line, may be granted a span now (P4).
+    pub(crate) fn may_pass(&mut self, asked_at: u64) -> bool {
+        if !self.least_is_known {
+            let limits = self.order.iter(&self.links).map(|at| self.get(at).limit);
+            self.least_limit = limits.min().unwrap_or(u64::MAX);
+            self.least_is_known = true;
+        }
+        let mut older = self.order.iter(&self.links).take_while(|&at| self.get(at).asked_at < asked_at);
+        self.overtakes < self.least_limit || older.all(|at| self.may_be_passed(self.get(at).limit))
+    }
+
+    /// Whether one more may pass a request with this limit.
+    pub(crate) fn may_be_passed(&self, limit: u64) -> bool {
+        self.overtakes < limit
+    }
+
+    /// How often the request that was overtaken most has been, of those that left the queue.
+    pub(crate) fn most_overtaken(&self) -> u64 {
+        self.most_overtaken
     }
 
     /// Notes that somebody who came at `asked_at` was granted a span.
@@ -137,9 +187,27 @@ impl Requests {
     }
 
     /// Queues a request; answers where it is kept.
-    pub(crate) fn push(&mut self, shape: Shape, asked_at: u64, asker: Asker) -> u32 {
-        let request =
-            Request { shape, asked_at, overtakes_before: self.overtakes, state: State::Waiting(asker) };
+    /// At most `bypass` a quantum of its length may overtake it.
+    pub(crate) fn push(
+        &mut self,
+        placement: Placement,
+        asked_at: u64,
+        client: u16,
+        bypass: u32,
+        asker: Asker,
+    ) -> u32 {
+        self.numbers += 1;
+        let most = u64::from(bypass) * u64::from(placement.shape().len());
+        let request = Request {
+            placement,
+            asked_at,
+            client,
+            number: self.numbers,
+            held_back: false,
+            overtakes_before: self.overtakes,
+            limit: self.overtakes + most,
+            state: State::Waiting(asker),
+        };
         let at = if let Some(at) = self.vacant.pop() {
             self.entries[at as usize] = request;
             at
@@ -150,15 +218,73 @@ impl Requests {
             self.vacant.reserve(self.entries.len() - self.vacant.len());
             self.entries.len() as u32 - 1
         };
-        let mut before = self.order.back();
+        self.link(at);
+        self.waiting += 1;
+        at
+    }
+
+    fn list(&mut self, at: u32) -> (&mut List, &mut [Link]) {
+        let list = if self.entries[at as usize].held_back { &mut self.held_back } else { &mut self.order };
+        (list, &mut self.links)
+    }
+
+    /// Puts a request among the others of its list, by its age.
+    fn link(&mut self, at: u32) {
+        let asked_at = self.get(at).asked_at;
+        let mut before = if self.get(at).held_back { self.held_back.back() } else { self.order.back() };
         while let Some(older) = before
             && self.get(older).asked_at > asked_at
         {
             before = List::prev(&self.links, older);
         }
-        self.order.insert_after(&mut self.links, before, at);
-        self.waiting += 1;
-        at
+        if !self.get(at).held_back {
+            self.least_limit = self.least_limit.min(self.get(at).limit);
+        }
+        let (list, links) = self.list(at);
+        list.insert_after(links, before, at);
+    }
+
+    fn unlink(&mut self, at: u32) {
+        self.least_is_known &= self.get(at).limit > self.least_limit;
+        let (list, links) = self.list(at);
+        list.remove(links, at);
+    }
+
+    /// Takes a waiting request out of order, or puts it back, as its client's quota has it.
+    fn move_to(&mut self, at: u32, held_back: bool) {
+        self.unlink(at);
+        let entry = &mut self.entries[at as usize];
+        entry.held_back = held_back;
+        let now = self.overtakes;
+        (entry.overtakes_before, entry.limit) = if held_back {
+            (now - entry.overtakes_before, entry.limit - entry.overtakes_before)
+        } else {
+            (now - entry.overtakes_before, now - entry.overtakes_before + entry.limit)
+        };
+        self.link(at);
+    }
+
+    /// Holds a waiting request back until its client may have more.
+    pub(crate) fn hold_back(&mut self, at: u32) {
+        self.move_to(at, true);
+    }
+
+    /// Puts back in order what was held back of `client`, as far as `fits` says that it may have
+    /// that many quanta.
+    pub(crate) fn resume(&mut self, client: u16, fits: impl Fn(u32) -> bool) {
+        let mut at = self.held_back.front();
+        while let Some(this) = at {
+            at = self.after(this);
+            let request = self.get(this);
+            if request.client == client && fits(request.placement.shape().len()) {
+                self.move_to(this, false);
+            }
+        }
+    }
+
+    /// The oldest request that is held back.
+    pub(crate) fn first_held_back(&self) -> Option<u32> {
+        self.held_back.front()
     }
 
     /// Takes a waiting request out; its asker is the caller's to answer.
@@ -167,10 +293,17 @@ impl Requests {
         else {
             unreachable!("only waiting requests are in order (invariant 1)");
         };
-        self.order.remove(&mut self.links, at);
+        self.leave(at);
         self.vacant.push(at);
-        self.waiting -= 1;
         asker
+    }
+
+    fn leave(&mut self, at: u32) {
+        self.unlink(at);
+        self.waiting -= 1;
+        let Request { held_back, overtakes_before, .. } = self.entries[at as usize];
+        let overtaken = if held_back { overtakes_before } else { self.overtakes - overtakes_before };
+        self.most_overtaken = self.most_overtaken.max(overtaken);
     }
 
     /// Answers a sleeper: it stays, out of order, until it takes its answer. `None`:
@@ -184,8 +317,7 @@ impl Requests {
         let State::Waiting(Asker::Sleeper { waker, .. }) = std::mem::replace(state, answered) else {
             unreachable!("just looked");
         };
-        self.order.remove(&mut self.links, at);
-        self.waiting -= 1;
+        self.leave(at);
         Some(waker)
     }
 
@@ -214,17 +346,26 @@ impl Requests {
     /// The waiting request of the grow `id`. Looks from the front: what is asked for is
     /// mostly old.
     pub(crate) fn find_claim(&self, id: GrowId) -> Option<u32> {
-        self.order.iter(&self.links).find(|&at| self.asker(at).claim() == Some(id))
+        let all = self.order.iter(&self.links).chain(self.held_back.iter(&self.links));
+        all.into_iter().find(|&at| self.asker(at).claim() == Some(id))
     }
 
-    /// The oldest request that came before `than`, whose shape is good, and that was not
-    /// withdrawn. Looks at a bounded number of them.
-    pub(crate) fn find_older(&self, than: u64, good: impl Fn(Shape) -> bool) -> Option<u32> {
-        let older =
-            self.order.iter(&self.links).take(LOOKAHEAD).take_while(|&at| self.get(at).asked_at < than);
-        older
-            .filter(|&at| good(self.get(at).shape))
-            .find(|&at| !matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn()))
+    /// The oldest request that came before `than`, that is good, that was not withdrawn, and that
+    /// may pass those before it. Looks at a bounded number of them.
+    pub(crate) fn find_older(&self, than: u64, good: impl Fn(&Request) -> bool) -> Option<u32> {
+        let mut least = u64::MAX;
+        for at in self.order.iter(&self.links).take(LOOKAHEAD) {
+            let request = self.get(at);
+            if request.asked_at >= than || !self.may_be_passed(least) {
+                break;
+            }
+            let withdrawn = matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
+            if !withdrawn && good(request) {
+                return Some(at);
+            }
+            least = least.min(request.limit);
+        }
+        None
     }
 
     /// Whether the grow `id` slept here and has its answer, which it has not taken yet.
@@ -234,8 +375,10 @@ impl Requests {
 
     /// The equations, where they are checked.
     pub(crate) fn check(&self) {
-        let ages = self.order.iter(&self.links).map(|at| self.get(at).asked_at);
-        assert!(ages.is_sorted(), "the oldest request is first");
+        for list in [self.order, self.held_back] {
+            let ages = list.iter(&self.links).map(|at| self.get(at).asked_at);
+            assert!(ages.is_sorted(), "the oldest request is first");
+        }
         let answered = self.entries.iter().filter(|entry| matches!(entry.state, State::Answered(..)));
         assert_eq!(self.entries.len(), self.waiting + answered.count() + self.vacant.len());
     }

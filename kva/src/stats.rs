@@ -1,5 +1,6 @@
 //! What an arena says of itself.
 
+use crate::requests::Requests;
 use crate::space::Space;
 
 /// A snapshot of an [`Arena`](crate::Arena).
@@ -26,7 +27,7 @@ use crate::space::Space;
 pub struct ArenaStats {
     /// Size in quanta.
     pub quanta: u32,
-    /// Free quanta.
+    /// Free quanta that anybody may have.
     pub free: u32,
     /// How many runs the free quanta are in.
     pub free_runs: u32,
@@ -35,17 +36,24 @@ pub struct ArenaStats {
     pub largest: Vec<u32>,
     /// Requests that wait, asleep or as tokens.
     pub waiting: usize,
+    /// Quanta that are free and withheld, for the request that has waited longest.
+    pub withheld: u32,
+    /// How many spans were granted past the request that was overtaken most often, of those that
+    /// have ended.
+    pub most_overtaken: u64,
 }
 
 impl ArenaStats {
-    pub(crate) fn of(space: &Space, waiting: usize) -> Self {
+    pub(crate) fn of(space: &mut Space, requests: &Requests) -> Self {
         let bits = space.size().ilog2();
         Self {
             quanta: space.size(),
             free: space.free(),
             free_runs: space.runs().count() as u32,
             largest: (0..=bits).map(|k| space.largest(1 << k)).collect(),
-            waiting,
+            waiting: requests.waiting(),
+            withheld: space.withheld(),
+            most_overtaken: requests.most_overtaken(),
         }
     }
 

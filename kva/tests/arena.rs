@@ -12,7 +12,7 @@ use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, BATCH, Mutex, Weak};
 use kva::{
     AllocError, Answer, Arena, ArenaError, Claim, FreeError, GrowId, GrowTable, Heir, NEVER, Reclaim,
-    Refusal, Region, Reserve, Shape, ShapeError, Sink, Span, SpanAtError, SpanGrow,
+    Refusal, Region, Reserve, Shape, ShapeError, Shortage, Sink, Span, SpanAtError, SpanGrow,
 };
 
 fn numbers(quanta: u32) -> Arena {
@@ -468,35 +468,69 @@ fn without_bypass_nothing_small_passes_a_waiting_head() {
     assert_whole(&arena);
 }
 
-/// P4 and its knob: exactly `bypass` overtake the head, then nobody, until it is served.
+/// P4 and its knob: exactly `bypass` a quantum of its length overtake the head, then nobody, until
+/// it is served.
 #[test]
 fn the_bypass_is_how_many_may_overtake() {
-    for bypass in [0, 1, 3, Arena::DEFAULT_BYPASS] {
+    for (bypass, len) in [0, 1, 3, Arena::DEFAULT_BYPASS].into_iter().flat_map(|k| [(k, 2), (k, 3)]) {
         let arena = if bypass == Arena::DEFAULT_BYPASS {
             Arena::new(Region::numbers(8), 1).unwrap()
         } else {
             Arena::with_bypass(Region::numbers(8), 1, bypass).unwrap()
         };
-        let held = arena.try_alloc(shape(1)).unwrap();
+        let mut held = take_all(&arena);
+        for start in [0, 2, 4, 6] {
+            arena.free(held.remove(&start).unwrap()).unwrap();
+        }
         thread::scope(|scope| {
             let _close = CloseOnPanic(&arena);
-            let front = scope.spawn(|| arena.alloc(shape(8)));
+            let front = scope.spawn(|| arena.alloc(shape(len)));
             until_waiting(&arena, 1);
-            for thief in 0..bypass {
+            for thief in 0..bypass * len {
                 let stolen = arena.try_alloc(shape(1));
                 arena.free(stolen.unwrap_or_else(|error| panic!("{thief} of {bypass}: {error}"))).unwrap();
             }
             for _ in 0..3 {
                 assert_eq!(arena.try_alloc(shape(1)), Err(AllocError::Scarce), "{bypass} overtook it");
+                assert_eq!(arena.try_alloc_at(4..5), Err(AllocError::Scarce), "there or anywhere");
             }
-            arena.free(held).unwrap();
-            let all = front.join().unwrap().unwrap();
-            arena.free(all).unwrap();
+            for span in held.into_values() {
+                arena.free(span).unwrap();
+            }
+            let large = front.join().unwrap().unwrap();
+            arena.free(large).unwrap();
         });
+        assert_eq!(arena.stats().most_overtaken, u64::from(bypass * len));
         let nobody_waits = arena.try_alloc(shape(1)).unwrap();
         arena.free(nobody_waits).unwrap();
         assert_whole(&arena);
     }
+}
+
+/// A short request behind a long one has a limit of its own, which it may reach first.
+#[test]
+fn nobody_passes_any_older_request_once_too_often() {
+    let arena = Arena::with_bypass(Region::numbers(16), 1, 1).unwrap();
+    let spans = take_all(&arena);
+    for start in (0..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let asker = Asker::new(3);
+    asker.queue(&arena, 0, shape(4));
+    let short = asker.queue(&arena, 1, shape(2));
+    let pass = || arena.free(arena.try_alloc(shape(1))?).map_err(|error| panic!("{error}"));
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    // Once it is gone the long one may be passed twice more.
+    assert!(asker.table.withdraw(short));
+    arena.forget(short);
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    for start in (1..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let [Ok(span)] = asker.ends.take()[..] else { panic!("the long one") };
+    assert_eq!(arena.stats().most_overtaken, 4);
+    arena.free(span).unwrap();
+    assert_whole(&arena);
 }
 
 /// Thieves on threads of their own, that take and free as fast as they can: the head, which
@@ -528,26 +562,31 @@ fn thieves_cannot_starve_a_large_request() {
     assert_whole(&arena);
 }
 
-/// Waiting requests that fit pass a head that does not, as often as the knob says.
+/// Waiting requests that fit pass a head that does not, as often as the knob says, but not with
+/// what is in its window.
 #[test]
 fn waiting_requests_pass_a_head_that_does_not_fit() {
-    for (bypass, passing) in [(0, 0), (2, 2), (8, 4)] {
-        let arena = Arena::with_bypass(Region::numbers(5), 1, bypass).unwrap();
+    for (bypass, passing) in [(0, 0), (1, 2), (8, 4)] {
+        let arena = Arena::with_bypass(Region::numbers(12), 1, bypass).unwrap();
         let spans = take_all(&arena);
-        let asker = Asker::new(5);
-        asker.queue(&arena, 4, shape(5));
-        for slot in 0..4 {
+        let asker = Asker::new(6);
+        asker.queue(&arena, 5, shape(2));
+        for slot in 0..5 {
             asker.queue(&arena, slot, shape(1));
         }
-        for start in 0..4 {
+        // The first of them is kept for the head.
+        for start in [2, 4, 6, 8, 10] {
             arena.free(spans[&start]).unwrap();
         }
+        assert_eq!(arena.stats().withheld, 1);
         let passed = asker.ends.take();
         assert_eq!(passed.len(), passing, "bypass {bypass}");
         for end in passed {
             arena.free(end.unwrap()).unwrap();
         }
-        arena.free(spans[&4]).unwrap();
+        for start in [0, 1, 3, 5, 7, 9, 11] {
+            arena.free(spans[&start]).unwrap();
+        }
         // The head, then one after the other.
         loop {
             let ends = asker.ends.take();
@@ -648,7 +687,9 @@ fn a_span_freed_to_a_queued_token_goes_past_who_is_older() {
     let younger = asker.queue(&arena, 1, shape(3));
     assert_eq!(arena.free_to(asker.claim(younger), all), Ok(Heir::Claimant));
     let [Ok(span)] = asker.ends.take()[..] else { panic!("the younger, and no other") };
-    assert_eq!((span.len(), arena.stats().waiting, arena.stats().free), (3, 1, 1), "cut to what was asked");
+    let stats = arena.stats();
+    assert_eq!((span.len(), stats.waiting), (3, 1), "cut to what was asked");
+    assert_eq!((stats.free, stats.withheld), (0, 1), "the rest is kept for the older one");
     assert_eq!(arena.free(all), Err(FreeError::DoubleFree(all)), "the receipt was good once");
     arena.free(span).unwrap();
     let [Ok(span)] = asker.ends.take()[..] else { panic!("then the older") };
@@ -733,7 +774,7 @@ fn a_span_that_does_not_suit_the_claimant_is_anybodys() {
     let spans = take_all(&arena);
     let large = asker.queue(&arena, 0, shape(2));
     assert_eq!(arena.free_to(asker.claim(large), spans[&0]), Ok(Heir::Gone), "too short");
-    assert_eq!(arena.stats().free, 1);
+    assert_eq!(arena.stats().withheld, 1);
     assert_eq!(
         arena.free_to(asker.claim(large), spans[&1]),
         Ok(Heir::Gone),
@@ -866,9 +907,9 @@ impl Spare {
 }
 
 impl Reclaim for Spare {
-    fn reclaim(&self, shape: Shape) {
+    fn reclaim(&self, shortage: &Shortage<'_>) {
         self.calls.fetch_add(1, SeqCst);
-        self.shapes.lock().push(shape);
+        self.shapes.lock().push(shortage.shape());
         let spans = std::mem::take(&mut *self.spans.lock());
         for span in spans {
             self.arena.free(span).unwrap();

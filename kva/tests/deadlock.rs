@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use kva::sync::Arc;
-use kva::{Arena, Claim, GrowTable, Reclaim, Region, Shape, Span, client, deadlock};
+use kva::{Arena, Claim, GrowTable, Reclaim, Region, Shape, Shortage, Span, client, deadlock};
 
 fn numbers(quanta: u32) -> Arena {
     Arena::with_bypass(Region::numbers(quanta), 1, 0).unwrap()
@@ -228,7 +228,7 @@ fn what_was_freed_elsewhere_is_not_tracked_again() {
 fn a_reclaimer_may_give_something_back() {
     struct Spares;
     impl Reclaim for Spares {
-        fn reclaim(&self, _: Shape) {}
+        fn reclaim(&self, _: &Shortage<'_>) {}
     }
     let spares = Arc::new(Spares);
     let first = |arena: &Arena| {

@@ -18,6 +18,8 @@ pub(crate) struct Carve {
     pub(crate) items: u32,
     /// What is asked of the back-end.
     pub(crate) page: Layout,
+    /// Pages start at multiples of this.
+    pub(crate) granule: usize,
 }
 
 /// Why items cannot be carved from pages.
@@ -73,7 +75,7 @@ impl Carve {
             (bytes, bytes)
         };
         let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
-        Ok(Self { stride, items, page })
+        Ok(Self { stride, items, page, granule: granule.max(align) })
     }
 
     /// What every item is good for: as long and as aligned as was asked for, or more so.

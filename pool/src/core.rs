@@ -6,13 +6,14 @@
 )]
 
 use std::io::Write;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 use kva::bias::Bias;
 use kva::holds::{Holds, as_nobody};
 use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
-use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shape, Sink};
+use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shortage, Sink};
 
 use crate::backend::Backend;
 use crate::cache::{Depot, directory};
@@ -595,23 +596,38 @@ impl<B: Backend> Core<B> {
 
     /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
     pub(crate) fn give_up_idle(&self, keep: impl Fn(&mut State<B>) -> u32) -> usize {
+        self.give_up_idle_while(keep, None, BATCH, || true)
+    }
+
+    /// As [`give_up_idle`](Self::give_up_idle), of the pages that are `within` these addresses only,
+    /// at first so many and then more at a time, while `more` of them are wanted.
+    fn give_up_idle_while(
+        &self,
+        keep: impl Fn(&mut State<B>) -> u32,
+        within: Option<&Range<usize>>,
+        mut batch: usize,
+        more: impl Fn() -> bool,
+    ) -> usize {
         let (mut all, mut swept) = (0, false);
         loop {
             let mut cached = false;
             let given = self.change(|state, todo| {
                 let keep = keep(state);
                 cached = state.is_worth_sweeping(keep);
-                (0..BATCH).take_while(|_| state.give_up_idle(keep, todo)).count()
+                (0..batch).take_while(|_| state.give_up_idle(keep, within, todo)).count()
             });
             all += given;
-            if given < BATCH {
-                if !cached || swept {
+            if given < batch {
+                if !cached || swept || !more() {
                     return all;
                 }
                 // What is in caches keeps pages from being idle.
                 self.sweep();
                 swept = true;
+            } else if !more() {
+                return all;
             }
+            batch = BATCH.min(2 * batch);
         }
     }
 
@@ -699,12 +715,21 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
 }
 
 /// Gives back what is idle above low water when somebody else waits for the back-end.
+///
+/// Those in the window first: they are what helps, and low water may allow no others.
 impl<B: Backend> Reclaim for Core<B> {
-    fn reclaim(&self, _: Shape) {
-        self.give_up_idle(|state| {
+    fn reclaim(&self, shortage: &Shortage<'_>) {
+        let keep = |state: &mut State<B>| {
             state.gives_way = true;
             state.ledger.low()
-        });
+        };
+        if let Some(window) = shortage.addresses()
+            && self.give_up_idle_while(keep, Some(&window), BATCH, || true) > 0
+            && shortage.is_over()
+        {
+            return;
+        }
+        self.give_up_idle_while(keep, None, 1, || !shortage.is_over());
     }
 }
 

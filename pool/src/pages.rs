@@ -21,6 +21,8 @@
 //!    objects are kept, pages with free ones come before those without in both lists.
 //! 5. `free_items` is the sum of `free` over all pages that are not set apart.
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::panic::Location;
 use std::ptr::NonNull;
 
@@ -72,6 +74,8 @@ struct Page<P> {
     /// `None` while the entry is vacant.
     payload: Option<P>,
     base: NonNull<u8>,
+    /// Set apart: in no list, on its way out.
+    apart: bool,
     free: u32,
     fresh: u32,
     /// Free items with an object in them, and without: the first of each chain.
@@ -169,7 +173,8 @@ impl<P> Pages<P> {
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
         let objects = if self.filled { 0 } else { END };
-        let page = Page { payload: Some(payload), base, free: items, fresh: 0, objects, empty: END };
+        let page =
+            Page { payload: Some(payload), base, apart: false, free: items, fresh: 0, objects, empty: END };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -328,6 +333,18 @@ impl<P> Pages<P> {
         self.idle.back().map(IdlePage)
     }
 
+    /// An idle page that has any of these addresses: looks wherever one could start.
+    pub(crate) fn idle_page_within(&self, addresses: &Range<usize>) -> Option<IdlePage> {
+        let granule = self.carve.granule;
+        let first = (addresses.start + 1).saturating_sub(self.carve.page.size());
+        let bases = (first.next_multiple_of(granule)..addresses.end).step_by(granule);
+        bases.filter_map(NonZeroUsize::new).find_map(|base| {
+            let At::Item(slot) = self.index.at(NonNull::without_provenance(base)) else { return None };
+            let is_apart = self.pages[slot.page as usize].apart;
+            self.idle_page_of(slot).filter(|_| !is_apart)
+        })
+    }
+
     /// Where an idle page starts.
     pub(crate) fn base(&self, page: IdlePage) -> NonNull<u8> {
         self.pages[page.0 as usize].base
@@ -340,6 +357,7 @@ impl<P> Pages<P> {
         debug_assert_eq!(self.pages[at as usize].free, self.carve.items);
         self.idle.remove(&mut self.links, at);
         self.free_items -= self.carve.items as usize;
+        self.pages[at as usize].apart = true;
         self.apart += 1;
         self.fresh -= usize::from(self.filled && self.pages[at as usize].fresh == 0);
         ApartPage(at)

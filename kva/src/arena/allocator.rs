@@ -158,8 +158,10 @@ impl Arena {
             unsafe { self.cut(block, wants as u32) };
         }
         // By the region's own pointer: the caller's may be good for the old layout only.
-        let base = self.0.region.base().expect("this arena has memory");
-        Ok(NonNull::slice_from_raw_parts(base.with_addr(block.addr()), wants * self.quantum()))
+        let (regions, quantum) = (&self.inner.regions, self.quantum());
+        let start = regions.quantum_at(block.addr().get(), quantum).and_then(Result::ok);
+        let start = start.and_then(|start| regions.address(start, quantum)).expect("a block is a span");
+        Ok(NonNull::slice_from_raw_parts(start, wants * quantum))
     }
 
     /// Moves what is in a block to another.
@@ -189,9 +191,9 @@ impl Arena {
         // SAFETY: the block is the caller's.
         let span = unsafe { self.span_of(block) };
         // Nothing is free by this alone, so nobody could be granted anything yet.
-        let (_, rest) = self.0.lock().space.split(span.busy(), len);
-        self.0.holders.split(span.start as usize, rest.start as usize);
-        self.free_quietly(self.0.span(rest));
+        let (_, rest) = self.inner.lock().space.split(span.busy(), len);
+        self.inner.holders.split(span.start as usize, rest.start as usize);
+        self.free_quietly(self.inner.span(rest));
     }
 
     /// # Safety

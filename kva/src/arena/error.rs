@@ -32,6 +32,9 @@ pub enum ArenaError {
     /// Numbers have no size: their quantum is 1.
     #[error("a quantum of {0} for an arena of numbers: it must be 1")]
     NumbersQuantum(usize),
+    /// A region of numbers added to an arena with memory, or the other way round.
+    #[error("an arena has memory or numbers: a region of the other kind was added")]
+    Mixed,
     /// There is no memory for the tables of so many quanta.
     #[error("no memory for the tables of {0} quanta")]
     Tables(usize),
@@ -77,8 +80,26 @@ pub enum AllocError {
         /// The size of the arena.
         quanta: u32,
     },
-    /// Nothing fits now, or others have waited longer. Only of requests that do not wait.
-    #[error("scarce: nothing free fits, or others wait for it")]
+    /// The shape is more than the client may ever have.
+    #[error("{shape:?} is more than the client's quota of {quota} quanta")]
+    OverQuota {
+        /// What was asked for.
+        shape: Shape,
+        /// What the client may have at once.
+        quota: u32,
+    },
+    /// The quanta that were asked for are not in the arena, or none.
+    #[error("quanta {start}..{end} of an arena of {quanta}")]
+    Outside {
+        /// The first.
+        start: u32,
+        /// The first that is not wanted any more.
+        end: u32,
+        /// The size of the arena.
+        quanta: u32,
+    },
+    /// Nothing fits now, or others have waited longer, or the client's quota is used up. Only of requests that do not wait.
+    #[error("scarce: nothing free fits, others wait for it, or the quota is used up")]
     Scarce,
     /// The deadline passed.
     #[error("the deadline passed before a span was free")]

@@ -9,12 +9,12 @@ impl Arena {
     /// How its pools are known to be its. No part of the API.
     #[doc(hidden)]
     pub fn holds(&self) -> &Holds {
-        &self.0.holds
+        &self.inner.holds
     }
 
     pub(super) fn make_known(&self) {
-        self.0.holds.register("arena", None, None, || {
-            let weak = Arc::downgrade(&self.0);
+        self.inner.holds.register("arena", None, None, || {
+            let weak = Arc::downgrade(&self.inner);
             let resource: Weak<dyn Resource> = weak;
             resource
         });
@@ -23,11 +23,13 @@ impl Arena {
 
 impl Inner {
     /// The calling thread got a span.
+    #[inline]
     pub(super) fn note_got(&self, span: Span) {
         self.holds.got(&self.holders, span.start as usize, span.len);
     }
 
     /// The calling thread is about to free what may be a span of its own.
+    #[inline]
     pub(super) fn note_puts(&self, span: Span) {
         let at = span.start as usize;
         if self.holders.is_known(at) && self.lock().check_held(span).is_ok() {
@@ -41,13 +43,14 @@ impl Resource for Inner {
         let state = self.lock();
         let (all, free) = (u64::from(state.space.size()), u64::from(state.space.free()));
         Vitals {
-            settled: !state.closed,
+            // Spans may be moved out of the way.
+            settled: !state.closed && !state.clients.any_relocates(),
             out: all - free,
             free,
             waiting: state.requests.waiting(),
             // Sleepers leave with a span, or because it is closed.
             listed: None,
-            reclaimers: state.reclaimers.iter().filter(|other| other.hook.strong_count() > 0).count(),
+            reclaimers: state.hooks.living(),
             ..Vitals::default()
         }
     }

@@ -24,16 +24,22 @@
 //!    refused, so that a withdrawn grow is passed over and costs nobody a span.
 //! 3. A span in `Todo` is busy in `Space`: nobody can take what is being delivered.
 //!
+//! 4. There is a window only while there is a head, and it is the head's.
+//!
 //! # Fairness
 //!
-//! Requests are granted oldest first. Where the head does not fit, later ones that do
-//! may overtake it, as [`try_alloc`](Arena::try_alloc) may, at most `bypass` times;
-//! then everything that is freed stays free until the head fits (P4).
+//! Requests are granted oldest first. Where the head does not fit, it has a claim on a
+//! *window*: the run of its shape with the least busy inside. What is free in there is
+//! withheld from everybody else, so that small requests cannot starve a large one; it moves when
+//! what is freed makes a better one. Later requests that fit elsewhere may overtake the head, as
+//! [`try_alloc`](Arena::try_alloc) may, at most `bypass` times a quantum of its length; then
+//! everything that is freed stays free until the head fits (P4).
 //!
 //! Holding spans while waiting for more can deadlock under any first-in first-out
 //! discipline. Take all you will need at once, or use `try_alloc`.
 
 use std::fmt;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -41,25 +47,35 @@ use std::time::{Duration, Instant};
 mod allocator;
 #[cfg(feature = "allocator-api2")]
 pub use allocator::empty_block;
+mod client;
 mod error;
 mod holding;
+mod reclaim;
+mod regions;
+mod relocate;
 mod sleeper;
 mod state;
 mod todo;
 
+pub use client::{Client, ClientError};
 pub use error::{AllocError, ArenaError, FreeError, SpanAtError};
-use state::{Reclaimer, Reclaimers, State};
+pub use reclaim::{Reclaim, Shortage};
+use regions::{Place, Regions};
+pub use relocate::{Relocate, Relocation};
+use state::State;
 use todo::Todo;
 
+use crate::clients::NOBODY;
 use crate::clock::{Clock, NEVER};
-use crate::grow::{Answer, Claim, Grow, GrowId, GrowTable};
+use crate::grow::{Answer, Claim, Grow, GrowId};
 use crate::holds::{Holders, Holds};
+use crate::placement::Placement;
 use crate::region::Region;
-use crate::requests::{Asker, Requests};
-use crate::shape::{Shape, Span};
-use crate::space::{Busy, MAX_QUANTA, Space};
+use crate::requests::{Asker, Request};
+use crate::shape::Span;
+use crate::space::{Busy, Space};
 use crate::stats::ArenaStats;
-use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, Weak, unique_id};
+use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
 
 /// A grow token as arenas take it.
 ///
@@ -132,33 +148,6 @@ pub enum Heir {
     Gone,
 }
 
-/// Gives memory back when an arena is short; see [`Arena::register`].
-///
-/// ```
-/// # if kva::sync::IS_MODEL { return Ok(()) }
-/// # use std::{sync::Arc, time::Duration};
-/// # use kva::{Arena, GrowTable, Reclaim, Region, Shape, Span, sync::Mutex};
-/// # let arena = Arena::new(Region::numbers(8), 1)?;
-/// # let all = Shape::new(8)?;
-/// struct Spare(Arena, Mutex<Option<Span>>);
-/// impl Reclaim for Spare {
-///     fn reclaim(&self, _: Shape) {
-///         let Some(span) = self.1.lock().take() else { return }; // and unlock
-///         self.0.free(span).expect("it was held");
-///     }
-/// }
-/// let spare = Arc::new(Spare(arena.clone(), Mutex::new(Some(arena.alloc(all)?))));
-/// let hook = Arc::downgrade(&spare);
-/// arena.register(&GrowTable::new(0), hook); // a table of no requests: it asks for nothing
-/// assert!(arena.alloc_timeout(all, Duration::from_secs(10)).is_ok(), "it was given back");
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-pub trait Reclaim: Send + Sync {
-    /// Somebody waits for `shape`. Called with no lock held, on the thread of whoever
-    /// waits; it should free what it can spare and return soon.
-    fn reclaim(&self, shape: Shape);
-}
-
 /// A bounded range of quanta from which aligned, contiguous spans are taken.
 ///
 /// Cheap to clone: clones are handles of one arena.
@@ -177,7 +166,11 @@ pub trait Reclaim: Send + Sync {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Arena(Arc<Inner>);
+pub struct Arena {
+    /// Whose handle this is; `None`: of nobody in particular. First, since it refers to the other.
+    client: Option<Arc<client::Account>>,
+    inner: Arc<Inner>,
+}
 
 struct Inner {
     id: u32,
@@ -191,7 +184,7 @@ struct Inner {
     holders: Holders,
     _leak: LeakCheck,
     /// Last, so that memory is unmapped when nothing refers to it.
-    region: Region,
+    regions: Regions,
 }
 
 impl Inner {
@@ -200,20 +193,45 @@ impl Inner {
     }
 
     /// Backs a span with memory, or frees it again.
+    #[inline]
     fn commit(&self, span: Span) -> Result<Span, AllocError> {
-        match self.region.commit(span, self.quantum) {
-            Ok(()) => Ok(span),
-            Err(error) => {
-                self.change(|state, _| state.space.give(span.busy()));
-                Err(AllocError::Commit(error.kind()))
-            }
-        }
+        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
+    }
+
+    #[cold]
+    fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
+        let committed = self.regions.commit(span, self.quantum);
+        committed.map(|()| span).map_err(|error| {
+            self.change(|state, _| state.give(span.busy()));
+            AllocError::Commit(error.kind())
+        })
+    }
+
+    /// Takes a span where there is more to it than that. Out of line: most takings need neither
+    /// this nor what it has on its stack.
+    #[cold]
+    fn look(
+        &self,
+        state: MutexGuard<'_, State>,
+        placement: &Placement,
+        client: u16,
+    ) -> Result<Span, AllocError> {
+        let taken = self.change_locked(state, |state, _| state.look(self, placement, client, NEVER));
+        self.commit(taken?.ok_or(AllocError::Scarce)?)
     }
 
     /// Decides under the lock, acts after it.
     fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
+        self.change_locked(self.lock(), decide)
+    }
+
+    /// As [`change`](Self::change), by whoever has the lock already.
+    fn change_locked<R>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
+    ) -> R {
         let mut todo = Todo::new(self);
-        let mut state = self.state.lock();
         let result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
@@ -221,31 +239,74 @@ impl Inner {
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    fn release(&self, mut span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
+        if span.arena != self.id {
+            return Err(FreeError::ForeignArena(span));
+        }
+        self.note_puts(span);
+        if self.regions.decommit_any(span) {
+            span = self.decommit(span)?;
+        }
+        let mut state = self.lock();
+        if claim.is_none() && state.give_at_rest(span)? {
+            return Ok(Heir::Gone);
+        }
+        self.give(state, span, claim)
     }
 
-    /// Tells those who may hold memory they don't need that somebody waits for `shape`.
-    /// `some`: the first of them, from the hold of the lock that queued the request.
-    fn call_reclaimers(&self, shape: Shape, owner: Option<u32>, mut some: Reclaimers) {
-        let mut called = 0;
-        while !some.is_empty() {
-            called += some.len();
-            let last = some.remaining_capacity() > 0;
-            for reclaimer in some.drain(..).flatten() {
-                reclaimer.reclaim(shape);
+    /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
+    /// is changed first, so that a second free of the old one is an error all the while.
+    #[cold]
+    fn decommit(&self, span: Span) -> Result<Span, FreeError> {
+        let mut state = self.lock();
+        state.check_held(span)?;
+        let span = self.span(state.renew(span.busy()));
+        drop(state);
+        self.regions.decommit(span, self.quantum);
+        Ok(span)
+    }
+
+    /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
+    #[cold]
+    fn give(
+        &self,
+        state: MutexGuard<'_, State>,
+        span: Span,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Heir, FreeError> {
+        self.change_locked(state, |state, todo| {
+            state.check_held(span)?;
+            let Some(claim) = claim else {
+                state.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let Some(at) = state.requests.find_claim(claim.id()) else {
+                if claim.is_open() && !state.requests.is_answered(claim.id()) {
+                    state.requests.park(claim.id(), span);
+                    return Ok(Heir::Claimant);
+                }
+                state.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let &Request { placement, client, .. } = state.requests.get(at);
+            if !state.space.suits(span.busy(), &placement) {
+                state.give(span.busy());
+                return Ok(Heir::Gone);
             }
-            if last {
-                return;
-            }
-            some = self.lock().reclaimers_from(called, owner);
-        }
+            let kept = self.span(state.pass_on(span.busy(), &placement, client));
+            // A token may have been withdrawn and not yet forgotten.
+            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
 impl Arena {
-    /// How many later requests may overtake a waiting one, unless
-    /// [`with_bypass`](Self::with_bypass) says otherwise.
+    /// How many later requests may overtake a waiting one, for each quantum that it waits for,
+    /// unless [`with_bypass`](Self::with_bypass) says otherwise.
     pub const DEFAULT_BYPASS: u32 = 64;
 
     /// An arena over the whole of `region`, in quanta of `quantum` bytes.
@@ -258,61 +319,65 @@ impl Arena {
     }
 
     /// As [`new`](Self::new), where a waiting request is overtaken by at most `bypass`
-    /// later ones. 0 is strict first-in first-out.
+    /// later ones for each quantum of its length. 0 is strict first-in first-out.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
-        let granule = region.granule();
-        if region.base().is_none() && quantum != 1 {
-            return Err(ArenaError::NumbersQuantum(quantum));
-        }
-        if !quantum.is_power_of_two() || quantum < granule {
-            return Err(ArenaError::Quantum { quantum, granule });
-        }
-        let base = region.base().map_or(0, |base| base.addr().get());
-        if !base.is_multiple_of(quantum) {
-            return Err(ArenaError::Misaligned { base, quantum });
-        }
-        let quanta = region.len() / quantum;
-        let n = u32::try_from(quanta).ok().filter(|n| (1..=MAX_QUANTA).contains(n));
-        let n = n.ok_or(ArenaError::Size(quanta))?;
-        let space = Space::new(n, base / quantum).ok_or(ArenaError::Tables(quanta))?;
-        let holders = Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?;
-        let arena = Self(Arc::new(Inner {
+        let space = Space::of(regions::runs(&region, quantum)?);
+        let quanta = space.size() as usize;
+        let regions = Regions::new(region, quantum)?;
+        let inner = Inner {
             id: unique_id(),
             quantum,
             bypass,
-            state: Mutex::new(State {
-                space,
-                requests: Requests::default(),
-                reclaimers: Vec::new(),
-                published: NEVER,
-                closed: false,
-            }),
+            state: Mutex::new(State::new(space)),
             clock: Arc::new(Clock::new()),
             holds: Holds::new(),
-            holders,
+            holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
             _leak: LeakCheck::new(),
-            region,
-        }));
+            regions,
+        };
+        let arena = Self { client: None, inner: Arc::new(inner) };
         arena.make_known();
         Ok(arena)
     }
 
+    /// Adds a region, whose quanta come after those there are; which they are. Spans do not
+    /// reach from one region into another. Who waits is served from it before this returns.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if one has memory and the other has not.
+    pub fn add_region(&self, region: Region) -> Result<Range<u32>, ArenaError> {
+        let inner = &*self.inner;
+        if region.base().is_some() != self.has_memory() {
+            return Err(ArenaError::Mixed);
+        }
+        let runs = regions::runs(&region, inner.quantum)?;
+        let place = Place::new(region, inner.quantum)?;
+        inner.change(|state, _| {
+            let first = state.space.size();
+            let end = regions::sum(first, runs.size())?;
+            // Before anybody has a span of it.
+            inner.regions.add(place, first)?;
+            state.space.add(runs);
+            Ok(first..end)
+        })
+    }
+
     /// The size in quanta.
     pub fn quanta(&self) -> u32 {
-        self.0.lock().space.size()
+        self.inner.lock().space.size()
     }
 
     /// The quantum in bytes; 1 for an arena of numbers.
     pub fn quantum(&self) -> usize {
-        self.0.quantum
+        self.inner.quantum
     }
 
     /// Whether there is memory behind it, and not just numbers.
     pub fn has_memory(&self) -> bool {
-        self.0.region.base().is_some()
+        self.inner.regions.have_memory()
     }
 
     /// Where the memory of `span` starts; `None` for an arena of numbers.
@@ -323,9 +388,8 @@ impl Arena {
     /// # Panics
     /// If `span` is another arena's.
     pub fn ptr(&self, span: Span) -> Option<NonNull<u8>> {
-        assert_eq!(span.arena, self.0.id, "{span:?} belongs to another arena");
-        let base = self.0.region.base()?;
-        NonNull::new(base.as_ptr().wrapping_add(span.start as usize * self.0.quantum))
+        assert_eq!(span.arena, self.inner.id, "{span:?} belongs to another arena");
+        self.inner.regions.address(span.start, self.inner.quantum)
     }
 
     /// The span that starts at `address`, for callers that keep addresses only, as the
@@ -339,53 +403,57 @@ impl Arena {
     /// memory is in use.
     pub unsafe fn span_at(&self, address: NonNull<u8>) -> Result<Span, SpanAtError> {
         let address = address.addr().get();
-        let Some(base) = self.0.region.base() else {
-            return Err(SpanAtError::Foreign(address));
-        };
-        let offset = address.wrapping_sub(base.addr().get());
-        if offset >= self.quanta() as usize * self.0.quantum {
-            return Err(SpanAtError::Foreign(address));
-        }
-        let busy = offset
-            .is_multiple_of(self.0.quantum)
-            .then(|| self.0.lock().space.busy_at((offset / self.0.quantum) as u32))
-            .flatten();
-        busy.map(|busy| self.0.span(busy)).ok_or(SpanAtError::NotTaken(address))
+        let quantum = self.inner.regions.quantum_at(address, self.inner.quantum);
+        let start = quantum.ok_or(SpanAtError::Foreign(address))?;
+        let busy = start.ok().and_then(|start| self.inner.lock().space.busy_at(start));
+        busy.map(|busy| self.inner.span(busy)).ok_or(SpanAtError::NotTaken(address))
     }
 
     /// The clock by which this arena orders who waits for it.
     pub fn clock(&self) -> &Arc<Clock> {
-        &self.0.clock
-    }
-
-    /// Makes somebody known whose requests are those of `owner`: there is room for all of
-    /// them at once from now on, so that queueing them allocates nothing; and `hook` is
-    /// called whenever a request has to wait, but for those of `owner`: who asks has
-    /// nothing to spare. For as long as `hook` can be upgraded.
-    pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
-        let new = Reclaimer { owner: owner.id(), requests: owner.len() as usize, hook };
-        let mut state = self.0.lock();
-        let living = state.reclaimers.iter().filter(|other| other.hook.strong_count() > 0);
-        let requests = living.map(|other| other.requests).sum::<usize>() + new.requests;
-        state.requests.reserve(requests);
-        // In a dead one's place: none moves while somebody calls them one by one.
-        match state.reclaimers.iter_mut().find(|other| other.hook.strong_count() == 0) {
-            Some(dead) => *dead = new,
-            None => state.reclaimers.push(new),
-        }
+        &self.inner.clock
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
     ///
     /// # Errors
     /// [`Scarce`](AllocError::Scarce), or any other [`AllocError`] but `TimedOut`.
-    pub fn try_alloc(&self, shape: Shape) -> Result<Span, AllocError> {
-        let look = self.0.change(|state, _| state.look(&self.0, shape, NEVER));
-        match look {
-            Ok(Some(span)) => self.0.commit(span).inspect(|span| self.0.note_got(*span)),
-            Ok(None) => Err(AllocError::Scarce),
-            Err(error) => Err(error),
-        }
+    pub fn try_alloc(&self, placement: impl Into<Placement>) -> Result<Span, AllocError> {
+        let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
+        let mut state = inner.lock();
+        let Some(busy) = state.take_at_rest(&placement, client) else {
+            return inner.look(state, &placement, client).inspect(|span| inner.note_got(*span));
+        };
+        drop(state);
+        inner.commit(inner.span(busy)).inspect(|span| inner.note_got(*span))
+    }
+
+    /// Takes just these quanta, if they are free and nobody who waits would be overtaken once too
+    /// often.
+    ///
+    /// # Errors
+    /// As [`try_alloc`](Self::try_alloc), and [`Outside`](AllocError::Outside): they are not in
+    /// this arena, or none.
+    pub fn try_alloc_at(&self, quanta: Range<u32>) -> Result<Span, AllocError> {
+        let (inner, client) = (&*self.inner, self.client_id());
+        let taken = inner.change(|state, _| {
+            let (size, Range { start, end }) = (state.space.size(), quanta.clone());
+            if start >= end || end > size {
+                return Err(AllocError::Outside { start, end, quanta: size });
+            }
+            if state.closed {
+                return Err(AllocError::Closed);
+            }
+            if !state.may_take(end - start, client, NEVER) {
+                return Ok(None);
+            }
+            let taken = state.take_at(&quanta, client);
+            if taken.is_some() {
+                state.requests.note_pass(NEVER);
+            }
+            Ok(taken.map(|busy| inner.span(busy)))
+        });
+        inner.commit(taken?.ok_or(AllocError::Scarce)?).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes a span, sleeping until one is free.
@@ -393,24 +461,32 @@ impl Arena {
     /// # Errors
     /// [`TooLarge`](AllocError::TooLarge), [`Closed`](AllocError::Closed) or
     /// [`Commit`](AllocError::Commit).
-    pub fn alloc(&self, shape: Shape) -> Result<Span, AllocError> {
-        self.alloc_until(shape, None)
+    pub fn alloc(&self, placement: impl Into<Placement>) -> Result<Span, AllocError> {
+        self.alloc_until(placement.into(), None)
     }
 
     /// Takes a span, sleeping at most `timeout`.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc), and [`TimedOut`](AllocError::TimedOut).
-    pub fn alloc_timeout(&self, shape: Shape, timeout: Duration) -> Result<Span, AllocError> {
-        self.alloc_until(shape, Instant::now().checked_add(timeout))
+    pub fn alloc_timeout(
+        &self,
+        placement: impl Into<Placement>,
+        timeout: Duration,
+    ) -> Result<Span, AllocError> {
+        self.alloc_until(placement.into(), Instant::now().checked_add(timeout))
     }
 
     /// Takes a span, sleeping until `deadline`.
     ///
     /// # Errors
     /// As [`alloc_timeout`](Self::alloc_timeout).
-    pub fn alloc_deadline(&self, shape: Shape, deadline: Instant) -> Result<Span, AllocError> {
-        self.alloc_until(shape, Some(deadline))
+    pub fn alloc_deadline(
+        &self,
+        placement: impl Into<Placement>,
+        deadline: Instant,
+    ) -> Result<Span, AllocError> {
+        self.alloc_until(placement.into(), Some(deadline))
     }
 
     /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
@@ -422,38 +498,37 @@ impl Arena {
     /// As [`alloc`](Self::alloc).
     pub fn alloc_claiming(
         &self,
-        shape: Shape,
+        placement: impl Into<Placement>,
         claim: Claim<'_>,
         deadline: Option<Instant>,
     ) -> Result<Span, AllocError> {
-        self.sleep_for(shape, Some(claim), deadline)
+        self.sleep_for(placement.into(), Some(claim), deadline)
     }
 
-    fn alloc_until(&self, shape: Shape, deadline: Option<Instant>) -> Result<Span, AllocError> {
-        self.sleep_for(shape, None, deadline)
+    fn alloc_until(&self, placement: Placement, deadline: Option<Instant>) -> Result<Span, AllocError> {
+        self.sleep_for(placement, None, deadline)
     }
 
     /// Asks for a span, and never sleeps: it is granted now, or `grow` waits in the
     /// queue and is delivered to when its turn comes.
     ///
     /// A grow that was withdrawn on its way here is not queued.
-    pub fn ask(&self, shape: Shape, grow: SpanGrow) -> Answer<Span, AllocError> {
-        let inner = &*self.0;
-        let owner = Some(grow.id().table());
-        let mut reclaimers = Reclaimers::new();
+    pub fn ask(&self, placement: impl Into<Placement>, grow: SpanGrow) -> Answer<Span, AllocError> {
+        let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
         let answer = inner.change(|state, todo| {
             if grow.is_withdrawn() {
                 // Dropped outside the lock.
                 todo.withdrawn.push(grow);
                 return Answer::Withdrawn;
             }
-            let kept = state.take_kept(inner, grow.claim(), shape);
-            let look = kept.map_or_else(|| state.look(inner, shape, grow.asked_at()), |kept| Ok(Some(kept)));
+            let kept = state.take_kept(inner, grow.claim(), &placement, client);
+            let look = kept.map_or_else(
+                || state.look(inner, &placement, client, grow.asked_at()),
+                |kept| Ok(Some(kept)),
+            );
             let end = match look {
                 Ok(None) => {
-                    let asked_at = grow.asked_at();
-                    state.requests.push(shape, asked_at, Asker::Grow(grow));
-                    reclaimers = state.reclaimers_from(0, owner);
+                    state.queue(inner, placement, grow.asked_at(), client, Asker::Grow(grow));
                     return Answer::Later;
                 }
                 Ok(Some(span)) => Ok(span),
@@ -467,7 +542,7 @@ impl Arena {
                 Err(withdrawn) => {
                     todo.withdrawn.push(withdrawn);
                     if let Ok(span) = end {
-                        state.space.give(span.busy());
+                        state.give(span.busy());
                     }
                     Answer::Withdrawn
                 }
@@ -475,10 +550,6 @@ impl Arena {
         });
         match answer {
             Answer::Now(committed, Ok(span)) => Answer::Now(committed, inner.commit(span)),
-            Answer::Later => {
-                inner.call_reclaimers(shape, owner, reclaimers);
-                Answer::Later
-            }
             other => other,
         }
     }
@@ -490,11 +561,11 @@ impl Arena {
     /// Either the asker queued it before this call has the lock, and it is found here; or
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
     pub fn forget(&self, id: GrowId) {
-        self.0.change(|state, todo| {
+        self.inner.change(|state, todo| {
             state.let_go(id);
             if let Some(at) = state.requests.find_claim(id)
                 && matches!(state.requests.asker(at), Asker::Grow(_))
-                && let Asker::Grow(grow) = state.requests.remove(at)
+                && let Asker::Grow(grow) = state.dequeue(at)
             {
                 todo.withdrawn.push(grow);
             }
@@ -507,7 +578,7 @@ impl Arena {
     /// # Errors
     /// The span is another arena's, or was freed before. Nothing is changed then.
     pub fn free(&self, span: Span) -> Result<(), FreeError> {
-        self.release(span, None).map(|_| ())
+        self.inner.release(span, None).map(|_| ())
     }
 
     /// Gives a span back to the grow that `claim` names, past everybody else who waits:
@@ -519,7 +590,7 @@ impl Arena {
     /// # Errors
     /// As [`free`](Self::free).
     pub fn free_to(&self, claim: Claim<'_>, span: Span) -> Result<Heir, FreeError> {
-        self.release(span, Some(claim))
+        self.inner.release(span, Some(claim))
     }
 
     /// Gives a span to the oldest request that came before `than` and that it suits: to
@@ -529,20 +600,26 @@ impl Arena {
     /// # Errors
     /// As [`free`](Self::free).
     pub fn yield_to_older(&self, span: Span, than: u64) -> Result<bool, FreeError> {
-        let inner = &*self.0;
+        let inner = &*self.inner;
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
         }
         inner.note_puts(span);
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let Some(at) = state.requests.find_older(than, |shape| state.space.suits(span.busy(), shape))
-            else {
+            let good = |request: &Request| {
+                let len = request.placement.shape().len();
+                state.space.suits(span.busy(), &request.placement)
+                    && state.clients.may_have(request.client, len)
+            };
+            let Some(at) = state.requests.find_older(than, good) else {
                 return Ok(false);
             };
-            let shape = state.requests.get(at).shape;
-            let kept = inner.span(state.space.pass_on(span.busy(), shape));
-            if !state.answer(at, Ok(kept), todo) {
+            let &Request { placement, client, asked_at, .. } = state.requests.get(at);
+            let kept = inner.span(state.pass_on(span.busy(), &placement, client));
+            if state.answer(at, Ok(kept), todo) {
+                state.requests.note_pass(asked_at);
+            } else {
                 // It was withdrawn just now; what it would have had is free, and granted in turn.
                 todo.more = true;
             }
@@ -550,64 +627,26 @@ impl Arena {
         })
     }
 
-    fn release(&self, span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
-        let inner = &*self.0;
-        if span.arena != inner.id {
-            return Err(FreeError::ForeignArena(span));
-        }
-        inner.note_puts(span);
-        let mut span = span;
-        if inner.region.decommits() {
-            // The system calls run unlocked: the receipt is changed first, so that a second
-            // free of the old one is an error all the while.
-            span = {
-                let mut state = inner.lock();
-                state.check_held(span)?;
-                let len = Shape::new(span.len).expect("a span is never empty");
-                inner.span(state.space.pass_on(span.busy(), len))
-            };
-            inner.region.decommit(span, inner.quantum);
-        }
-        inner.change(|state, todo| {
-            state.check_held(span)?;
-            let Some(claim) = claim else {
-                state.space.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let Some(at) = state.requests.find_claim(claim.id()) else {
-                if claim.is_open() && !state.requests.is_answered(claim.id()) {
-                    state.requests.park(claim.id(), span);
-                    return Ok(Heir::Claimant);
-                }
-                state.space.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let shape = state.requests.get(at).shape;
-            if !state.space.suits(span.busy(), shape) {
-                state.space.give(span.busy());
-                return Ok(Heir::Gone);
-            }
-            let kept = inner.span(state.space.pass_on(span.busy(), shape));
-            // A token may have been withdrawn and not yet forgotten.
-            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
-        })
+    /// What this handle's spans count against.
+    fn client_id(&self) -> u16 {
+        self.client.as_ref().map_or(NOBODY, |account| account.id())
     }
 
     /// Refuses every waiting and every later request with
     /// [`Closed`](AllocError::Closed). Spans can still be freed. Closing twice is once.
     pub fn close(&self) {
-        self.0.change(|state, _| state.closed = true);
+        self.inner.change(|state, _| state.closed = true);
     }
 
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.0.lock().closed
+        self.inner.lock().closed
     }
 
     /// A snapshot; walks the free runs under the lock.
     pub fn stats(&self) -> ArenaStats {
-        let state = self.0.lock();
-        ArenaStats::of(&state.space, state.requests.waiting())
+        let state = &mut *self.inner.lock();
+        ArenaStats::of(&mut state.space, &state.requests)
     }
 }
 
@@ -616,9 +655,10 @@ impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stats = self.stats();
         f.debug_struct("Arena")
-            .field("id", &self.0.id)
-            .field("quantum", &self.0.quantum)
+            .field("id", &self.inner.id)
+            .field("client", &self.client_name())
+            .field("quantum", &self.inner.quantum)
             .field("stats", &stats)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -3,12 +3,12 @@
 use std::task::Poll;
 use std::time::Instant;
 
-use super::state::Reclaimers;
 use super::{AllocError, Arena, Inner};
 use crate::grow::Claim;
 use crate::holds::Asleep;
+use crate::placement::Placement;
 use crate::requests::Asker;
-use crate::shape::{Shape, Span};
+use crate::shape::Span;
 use crate::sync::block_on_until;
 
 /// What a first look at the arena found.
@@ -22,23 +22,22 @@ impl Arena {
     /// Takes a span, asleep in the queue until there is one or the deadline passes.
     pub(super) fn sleep_for(
         &self,
-        shape: Shape,
+        placement: Placement,
         claim: Option<Claim<'_>>,
         deadline: Option<Instant>,
     ) -> Result<Span, AllocError> {
-        let inner = &*self.0;
+        let (inner, client) = (&*self.inner, self.client_id());
         let asked_at = inner.clock.now();
-        let owner = claim.map(|claim| claim.id().table());
         let mut sleeper: Option<Sleeper<'_>> = None;
         let mut asleep = Asleep::new();
         let found = block_on_until(deadline, |waker| {
             if let Some(sleeper) = &mut sleeper {
                 return sleeper.poll();
             }
-            let mut reclaimers = Reclaimers::new();
             let look = inner.change(|state, _| {
-                let kept = claim.and_then(|claim| state.take_kept(inner, claim, shape));
-                let look = kept.map_or_else(|| state.look(inner, shape, asked_at), |kept| Ok(Some(kept)));
+                let kept = claim.and_then(|claim| state.take_kept(inner, claim, &placement, client));
+                let look = kept
+                    .map_or_else(|| state.look(inner, &placement, client, asked_at), |kept| Ok(Some(kept)));
                 if !matches!(look, Ok(None)) {
                     state.spend(claim);
                 }
@@ -47,9 +46,7 @@ impl Arena {
                     Ok(None) => {
                         let asker =
                             Asker::Sleeper { waker: waker.clone(), claim: claim.map(|claim| claim.id()) };
-                        let at = state.requests.push(shape, asked_at, asker);
-                        reclaimers = state.reclaimers_from(0, owner);
-                        Look::Queued(at)
+                        Look::Queued(state.queue(inner, placement, asked_at, client, asker))
                     }
                     Err(error) => Look::Refused(error),
                 }
@@ -59,7 +56,6 @@ impl Arena {
                 Look::Refused(error) => Poll::Ready(Err(error)),
                 Look::Queued(at) => {
                     sleeper = Some(Sleeper { arena: inner, claim, at: Some(at) });
-                    inner.call_reclaimers(shape, owner, reclaimers);
                     if deadline.is_none() {
                         asleep.begin(&inner.holds);
                     }
@@ -116,7 +112,7 @@ impl Sleeper<'_> {
             state.spend(self.claim);
             match state.requests.take_answer(at) {
                 Some(answer) => (answer, None),
-                None => (Err(AllocError::TimedOut), Some(state.requests.remove(at))),
+                None => (Err(AllocError::TimedOut), Some(state.dequeue(at))),
             }
         });
         // The waker is dropped outside the lock.
@@ -128,7 +124,7 @@ impl Sleeper<'_> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         if let Ok(span) = self.give_up() {
-            self.arena.change(|state, _| state.space.give(span.busy()));
+            self.arena.change(|state, _| state.give(span.busy()));
         }
     }
 }

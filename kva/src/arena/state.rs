@@ -1,91 +1,202 @@
 //! What an arena decides under its lock. Plain data: nothing here locks, wakes or waits.
 
-use arrayvec::ArrayVec;
+use std::ops::Range;
 
+use super::reclaim::Hooks;
+use super::relocate::Moving;
 use super::todo::Todo;
-use super::{AllocError, FreeError, Inner, Reclaim};
+use super::{AllocError, FreeError, Inner};
+use crate::clients::Clients;
 use crate::grow::{Claim, GrowId};
-use crate::requests::{Asker, LOOKAHEAD, Requests};
+use crate::placement::Placement;
+use crate::requests::{Asker, LOOKAHEAD, Request, Requests};
 use crate::shape::{Shape, Span};
 use crate::space::{Busy, Space};
-use crate::sync::{Arc, BATCH, CHECKED, Weak};
+use crate::sync::CHECKED;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) space: Space,
+    pub(super) clients: Clients,
     pub(super) requests: Requests,
-    pub(super) reclaimers: Vec<Reclaimer>,
+    pub(super) hooks: Hooks,
+    pub(super) moving: Moving,
+    /// The number of the request that the window is for.
+    aimed_for: Option<u64>,
+    /// How often a window had been aimed or moved when the hooks were last owed a call for it.
+    aimings: u64,
     /// What the clock was last told, so that it is told only what changed.
-    pub(super) published: u64,
+    published: u64,
     pub(super) closed: bool,
 }
 
-/// Who may hold memory it doesn't need, and the table of its own requests.
-#[derive(Debug)]
-pub(super) struct Reclaimer {
-    pub(super) owner: u32,
-    pub(super) requests: usize,
-    pub(super) hook: Weak<dyn Reclaim>,
+/// What is remembered with a busy run: whose it is, how it is aligned, and whether it can be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Note(u32);
+
+const ALIGN_SHIFT: u32 = 16;
+const STAYS: u32 = 1 << 31;
+
+impl Note {
+    fn new(client: u16, placement: &Placement) -> Self {
+        let align = placement.shape().align().trailing_zeros() << ALIGN_SHIFT;
+        // What else was asked for is not remembered, so that it cannot be met elsewhere.
+        let stays = if placement.is_plain() { 0 } else { STAYS };
+        Self(u32::from(client) | align | stays)
+    }
+
+    pub(super) const fn client(self) -> u16 {
+        self.0 as u16
+    }
+
+    pub(super) const fn align(self) -> u32 {
+        1 << (self.0 >> ALIGN_SHIFT & 31)
+    }
+
+    pub(super) const fn is_movable(self) -> bool {
+        self.0 & STAYS == 0
+    }
 }
 
-/// A batch of reclaimers, those that still live, to be called unlocked.
-pub(super) type Reclaimers = ArrayVec<Option<Arc<dyn Reclaim>>, BATCH>;
-
 impl State {
+    pub(super) fn new(space: Space) -> Self {
+        Self {
+            space,
+            clients: Clients::new(),
+            requests: Requests::default(),
+            hooks: Hooks::default(),
+            moving: Moving::default(),
+            aimed_for: None,
+            aimings: 0,
+            published: crate::clock::NEVER,
+            closed: false,
+        }
+    }
+
     /// Restores invariant 1, or as much of it as `todo` has room for, and publishes
     /// what others may know without the lock.
     pub(super) fn settle(&mut self, todo: &mut Todo<'_>) {
-        let arena = todo.arena;
-        let mut looked = 0;
-        let mut at = self.requests.head();
-        let mut refused: Option<Shape> = None;
-        while let Some(this) = at
-            && (self.closed || looked < LOOKAHEAD)
-        {
-            if todo.is_full() {
-                todo.more = true;
-                break;
-            }
-            at = self.requests.after(this);
-            let (shape, asked_at) = (self.requests.get(this).shape, self.requests.get(this).asked_at);
-            if self.closed {
-                let _ = self.answer(this, Err(AllocError::Closed), todo);
-                continue;
-            }
-            if !self.requests.may_pass(asked_at, arena.bypass) && self.requests.head() != Some(this) {
-                break;
-            }
-            if refused.is_some_and(|no| shape.covers(no)) {
-                looked += 1;
-                continue;
-            }
-            if let Some(busy) = self.space.take(shape) {
-                if self.answer(this, Ok(arena.span(busy)), todo) {
-                    self.requests.note_pass(asked_at);
-                }
-            } else {
-                looked += 1;
-                refused = Some(shape);
-            }
+        if self.closed {
+            self.refuse_all(todo);
+        } else {
+            self.grant(todo);
         }
         let oldest = self.requests.oldest();
         if oldest != self.published {
             self.published = oldest;
-            arena.clock.set_oldest(oldest);
+            todo.arena.clock.set_oldest(oldest);
         }
+        if self.aimings != self.space.aimings() {
+            self.aimings = self.space.aimings();
+            self.hooks.owe();
+        }
+        self.gather_calls(&mut todo.calls);
+        self.next_to_move(todo);
         if CHECKED {
-            self.requests.check();
+            self.check();
         }
+    }
+
+    /// Grants what may be granted, oldest first, and aims a window for the first that waits on.
+    fn grant(&mut self, todo: &mut Todo<'_>) {
+        let arena = todo.arena;
+        let mut looked = 0;
+        let mut at = self.requests.head();
+        let mut refused: Option<Placement> = None;
+        // Of those that stay in line before the one looked at.
+        let mut least_limit = u64::MAX;
+        self.drop_stale_window();
+        while let Some(this) = at
+            && looked < LOOKAHEAD
+        {
+            if todo.is_full() {
+                todo.more = true;
+                return;
+            }
+            at = self.requests.after(this);
+            let &Request { placement, asked_at, client, limit, .. } = self.requests.get(this);
+            if !self.clients.may_have(client, placement.shape().len()) {
+                self.requests.hold_back(this);
+                self.drop_stale_window();
+                looked += 1;
+                continue;
+            }
+            if !self.requests.may_be_passed(least_limit) {
+                break;
+            }
+            if refused.is_some_and(|no| placement.covers(&no)) {
+                looked += 1;
+                least_limit = least_limit.min(limit);
+                continue;
+            }
+            let is_head = self.requests.head() == Some(this);
+            let claimed = if is_head { self.claim_window(client, &placement) } else { None };
+            if let Some(busy) = claimed.or_else(|| self.take(&placement, client)) {
+                if self.answer(this, Ok(arena.span(busy)), todo) {
+                    self.requests.note_pass(asked_at);
+                } else {
+                    // What it would have had may be for somebody before `at`.
+                    at = self.requests.head();
+                    least_limit = u64::MAX;
+                }
+                self.drop_stale_window();
+            } else {
+                looked += 1;
+                least_limit = least_limit.min(limit);
+                refused = Some(placement);
+            }
+        }
+        self.aim(todo);
+    }
+
+    /// Aims a window for the head, which does not fit: it is the only one with a claim on what is
+    /// not its own yet.
+    fn aim(&mut self, todo: &mut Todo<'_>) {
+        let Some(head) = self.requests.head() else { return };
+        let &Request { placement, number, .. } = self.requests.get(head);
+        let is_any_quantum = placement.shape().len() == 1 && placement.shape().align() == 1;
+        if self.aimed_for.is_none() && !(is_any_quantum && placement.is_plain()) {
+            self.aimed_for = Some(number);
+            self.space.aim(&placement);
+            todo.more |= self.space.missing() == 0;
+        }
+    }
+
+    /// Lets go of a window whose request is not the head any more.
+    fn drop_stale_window(&mut self) {
+        let head = self.requests.head().map(|head| self.requests.get(head).number);
+        if self.aimed_for.is_some() && self.aimed_for != head {
+            self.aimed_for = None;
+            self.space.unaim();
+        }
+    }
+
+    /// The quanta that are withheld for a request.
+    pub(super) fn window_of(&self, request: &Request) -> Option<Range<u32>> {
+        self.space.window().filter(|_| self.aimed_for == Some(request.number))
+    }
+
+    fn refuse_all(&mut self, todo: &mut Todo<'_>) {
+        while let Some(at) = self.requests.head().or_else(|| self.requests.first_held_back()) {
+            if todo.is_full() {
+                todo.more = true;
+                return;
+            }
+            let _ = self.answer(at, Err(AllocError::Closed), todo);
+        }
+        self.drop_stale_window();
     }
 
     /// Ends the request at `at`. `false`: it was withdrawn, and a span that it would have
     /// had is free again.
     pub(super) fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) -> bool {
+        let client = self.requests.get(at).client;
         if let Some(waker) = self.requests.answer_sleeper(at, answer) {
+            self.clients.ended(client);
             todo.wakes.push(waker);
             return true;
         }
-        let Asker::Grow(grow) = self.requests.remove(at) else {
+        let Asker::Grow(grow) = self.dequeue(at) else {
             unreachable!("sleepers were answered above");
         };
         match grow.commit() {
@@ -97,11 +208,31 @@ impl State {
             Err(withdrawn) => {
                 todo.withdrawn.push(withdrawn);
                 if let Ok(span) = answer {
-                    self.space.give(span.busy());
+                    self.give(span.busy());
                 }
                 false
             }
         }
+    }
+
+    /// Queues a request.
+    pub(super) fn queue(
+        &mut self,
+        arena: &Inner,
+        placement: Placement,
+        asked_at: u64,
+        client: u16,
+        asker: Asker,
+    ) -> u32 {
+        self.clients.waits(client);
+        self.hooks.owe();
+        self.requests.push(placement, asked_at, client, arena.bypass, asker)
+    }
+
+    /// Takes a waiting request out; its asker is the caller's to answer.
+    pub(super) fn dequeue(&mut self, at: u32) -> Asker {
+        self.clients.ended(self.requests.get(at).client);
+        self.requests.remove(at)
     }
 
     /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
@@ -109,41 +240,49 @@ impl State {
     pub(super) fn look(
         &mut self,
         arena: &Inner,
-        shape: Shape,
+        placement: &Placement,
+        client: u16,
         asked_at: u64,
     ) -> Result<Option<Span>, AllocError> {
+        let shape = placement.shape();
         if self.closed {
             return Err(AllocError::Closed);
         }
-        if !self.space.could_ever_fit(shape) {
+        if !self.space.could_ever_fit(placement) {
             return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
         }
-        if !self.requests.may_pass(asked_at, arena.bypass) {
+        let quota = self.clients.quota(client);
+        if shape.len() > quota {
+            return Err(AllocError::OverQuota { shape, quota });
+        }
+        if !self.may_take(shape.len(), client, asked_at) {
             return Ok(None);
         }
-        let taken = self.space.take(shape);
+        let taken = self.take(placement, client);
         if taken.is_some() {
             self.requests.note_pass(asked_at);
         }
         Ok(taken.map(|busy| arena.span(busy)))
     }
 
-    /// A batch of those who may hold memory they don't need.
-    pub(super) fn reclaimers_from(&self, first: usize, owner: Option<u32>) -> Reclaimers {
-        let batch = self.reclaimers.iter().skip(first).take(BATCH);
-        let upgrade = |other: &Reclaimer| {
-            if owner == Some(other.owner) { None } else { other.hook.upgrade() }
-        };
-        batch.map(upgrade).collect()
+    /// Whether `client`, who came at `asked_at`, may take so many quanta now, if they are free.
+    pub(super) fn may_take(&mut self, len: u32, client: u16, asked_at: u64) -> bool {
+        self.clients.may_have(client, len) && self.requests.may_pass(asked_at)
     }
 
-    /// A span that was freed to `claim` before it came here, cut to `shape`.
-    pub(super) fn take_kept(&mut self, arena: &Inner, claim: Claim<'_>, shape: Shape) -> Option<Span> {
+    /// A span that was freed to `claim` before it came here, cut to `placement`.
+    pub(super) fn take_kept(
+        &mut self,
+        arena: &Inner,
+        claim: Claim<'_>,
+        placement: &Placement,
+        client: u16,
+    ) -> Option<Span> {
         while let Some(kept) = self.requests.take_parked(claim.id()) {
-            if self.space.suits(kept.busy(), shape) {
-                return Some(arena.span(self.space.pass_on(kept.busy(), shape)));
+            if self.space.suits(kept.busy(), placement) {
+                return Some(arena.span(self.pass_on(kept.busy(), placement, client)));
             }
-            self.space.give(kept.busy());
+            self.give(kept.busy());
         }
         None
     }
@@ -158,7 +297,7 @@ impl State {
     /// Frees what is kept for a grow that will not come for it.
     pub(super) fn let_go(&mut self, claim: GrowId) {
         while let Some(parked) = self.requests.take_parked(claim) {
-            self.space.give(parked.busy());
+            self.give(parked.busy());
         }
     }
 
@@ -167,6 +306,117 @@ impl State {
             Some(busy) if busy == span.busy() => Ok(()),
             _ => Err(FreeError::DoubleFree(span)),
         }
+    }
+
+    /// Nobody waits and nobody is owed anything: then a span that is taken or freed is nobody
+    /// else's business, and there is nothing to settle.
+    fn is_at_rest(&self) -> bool {
+        self.requests.waiting() == 0 && !self.hooks.is_owing() && !self.closed
+    }
+
+    /// Takes a span, if all is at rest and there is one.
+    #[inline(always)]
+    pub(super) fn take_at_rest(&mut self, placement: &Placement, client: u16) -> Option<Busy> {
+        let may = self.is_at_rest() && self.clients.may_have(client, placement.shape().len());
+        let taken = if may { self.space.take(placement, Note::new(client, placement).0) } else { None };
+        if let Some(busy) = taken {
+            self.clients.took(client, busy.len);
+        }
+        if CHECKED {
+            self.check();
+        }
+        taken
+    }
+
+    /// Frees a span, if all is at rest; whether it was.
+    #[inline(always)]
+    pub(super) fn give_at_rest(&mut self, span: Span) -> Result<bool, FreeError> {
+        let note = self.space.note_of_held(span.busy()).ok_or(FreeError::DoubleFree(span))?;
+        let rests = self.is_at_rest();
+        if rests {
+            self.space.give(span.busy());
+            self.clients.gave(Note(note).client(), span.len);
+            if CHECKED {
+                self.check();
+            }
+        }
+        Ok(rests)
+    }
+
+    /// The equations, where they are checked.
+    fn check(&self) {
+        self.requests.check();
+        let free = u64::from(self.space.free()) + u64::from(self.space.withheld());
+        assert_eq!(free + self.clients.total(), u64::from(self.space.size()), "each quantum is somebody's");
+        assert!(self.space.window().is_none() || self.aimed_for.is_some(), "a window is for somebody");
+    }
+}
+
+/// What changes whose quanta are: `space` and `clients` change together, here only.
+impl State {
+    pub(super) fn take(&mut self, placement: &Placement, client: u16) -> Option<Busy> {
+        let taken = self.space.take(placement, Note::new(client, placement).0);
+        self.took(taken, client)
+    }
+
+    /// Takes just these quanta.
+    pub(super) fn take_at(&mut self, quanta: &Range<u32>, client: u16) -> Option<Busy> {
+        let len = quanta.end - quanta.start;
+        let taken = self.space.take_at(quanta.start, len, u32::from(client) | STAYS);
+        self.took(taken, client)
+    }
+
+    /// Takes the window, if all of it is withheld.
+    fn claim_window(&mut self, client: u16, placement: &Placement) -> Option<Busy> {
+        let taken = self.space.claim_window(Note::new(client, placement).0);
+        self.aimed_for.take_if(|_| taken.is_some());
+        self.took(taken, client)
+    }
+
+    fn took(&mut self, taken: Option<Busy>, client: u16) -> Option<Busy> {
+        if let Some(busy) = taken {
+            self.clients.took(client, busy.len);
+        }
+        taken
+    }
+
+    /// Frees a span.
+    pub(super) fn give(&mut self, busy: Busy) {
+        let client = self.note(busy).client();
+        self.space.give(busy);
+        self.gave(client, busy.len);
+    }
+
+    fn gave(&mut self, client: u16, len: u32) {
+        let clients = &mut self.clients;
+        clients.gave(client, len);
+        self.requests.resume(client, |len| clients.may_have(client, len));
+    }
+
+    /// Passes a span on to `client`, without its ever being free, cut to what is asked for.
+    pub(super) fn pass_on(&mut self, busy: Busy, placement: &Placement, client: u16) -> Busy {
+        let before = self.note(busy).client();
+        let passed = self.space.pass_on(busy, placement, Note::new(client, placement).0);
+        self.clients.took(client, passed.len);
+        self.gave(before, busy.len);
+        passed
+    }
+
+    /// As a whole, to the same client: all that changes is the receipt.
+    pub(super) fn renew(&mut self, busy: Busy) -> Busy {
+        let whole = Shape::new(busy.len).expect("a span is never empty");
+        let note = self.space.note_of(busy);
+        self.space.pass_on(busy, &whole.into(), note)
+    }
+
+    pub(super) fn note(&self, busy: Busy) -> Note {
+        Note(self.space.note_of(busy))
+    }
+
+    /// A span whose owner does not move it.
+    pub(super) fn stays(&mut self, busy: Busy) {
+        let note = self.space.note_of(busy) | STAYS;
+        self.space.set_note(busy, note);
     }
 }
 

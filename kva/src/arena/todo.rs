@@ -2,6 +2,8 @@
 
 use arrayvec::ArrayVec;
 
+use super::reclaim::Calls;
+use super::relocate::Step;
 use super::{AllocError, Inner, SpanGrow};
 use crate::grow::Committed;
 use crate::shape::Span;
@@ -14,6 +16,12 @@ pub(super) struct Todo<'a> {
     pub(super) wakes: ArrayVec<std::task::Waker, BATCH>,
     /// Withdrawn tokens, dropped outside the lock.
     pub(super) withdrawn: ArrayVec<SpanGrow, BATCH>,
+    /// Hooks to be called.
+    pub(super) calls: Calls,
+    /// Hooks that were called.
+    called: ArrayVec<u32, BATCH>,
+    /// A span to be moved.
+    pub(super) step: Option<Step>,
     /// Whether there was more to decide than fits in here.
     pub(super) more: bool,
 }
@@ -25,6 +33,9 @@ impl<'a> Todo<'a> {
             grants: ArrayVec::new(),
             wakes: ArrayVec::new(),
             withdrawn: ArrayVec::new(),
+            calls: Calls::new(),
+            called: ArrayVec::new(),
+            step: None,
             more: false,
         }
     }
@@ -48,17 +59,28 @@ impl Todo<'_> {
                     Err(error) => committed.refuse(error),
                 }
             }
-            if !std::mem::take(&mut self.more) {
+            while let Some(call) = self.calls.pop_at(0) {
+                self.called.push(call.at);
+                call.make(self.arena);
+            }
+            if let Some(step) = self.step.take() {
+                self.more = true;
+                step.ask(self.arena);
+            }
+            if !std::mem::take(&mut self.more) && self.called.is_empty() {
                 return;
             }
             let mut state = self.arena.state.lock();
+            for at in self.called.drain(..) {
+                state.hooks.returned(at);
+            }
             state.settle(self);
         }
     }
 }
 
 /// Where something panicked in [`Todo::act`], what is left is still done: a panicking
-/// waker or sink strands nobody behind it (P5).
+/// waker, sink, hook or owner strands nobody behind it (P5).
 impl Drop for Todo<'_> {
     fn drop(&mut self) {
         self.act();

@@ -27,10 +27,13 @@
 //! - a wait with a deadline, for a page (`grow_timeout`) too, and a future's: it may give up;
 //! - a factory or another back-end that is not an arena: it may answer;
 //! - an arena with a [reclaimer](crate::Reclaim) that is not a pool's: it may give something back;
+//! - an arena with a client that can [move](crate::Relocate) its spans, and what is in a region that
+//!   was added; a quota that is used up while others than its spans go on;
 //! - a pool in an arena with whole pages idle;
 //! - anything else that threads wait for: locks, channels, peers, each other's ends.
 //!
-//! Nor can it be known that somebody will raise a limit, or close a pool, which ends any of these.
+//! Nor can it be known that somebody will raise a limit, add a region or close a pool, which ends any of
+//! these.
 //!
 //! A pool or an arena of which anything was put on another thread than it was got, although a client
 //! had it, is not tracked any more.

@@ -136,7 +136,9 @@ impl Holders {
 
     /// What starts at `to` was part of what starts at `from`.
     pub fn split(&self, from: usize, to: usize) {
-        self.0[to].set(self.0[from].get());
+        if let (Some(from), Some(to)) = (self.0.get(from), self.0.get(to)) {
+            to.set(from.get());
+        }
     }
 }
 
@@ -199,20 +201,20 @@ impl Holds {
         if client.is_nobody() || self.travels.get() != 0 {
             return;
         }
+        // An arena may have had a region added. What is in there is nobody's.
+        let Some(holder) = holders.0.get(at) else { return };
         let resource = self.id.get();
         if GRAPH.with(|graph| graph.hold(client, resource, u64::from(amount))) {
-            holders.0[at].set(client.0);
+            holder.set(client.0);
         }
     }
 
     /// The calling thread is about to put `amount` of it, which starts at a place. With no lock held,
     /// if it was not told before.
     pub fn puts(&self, holders: &Holders, at: usize, amount: u32) {
-        let client = Client(holders.0[at].get());
-        if client.is_nobody() {
-            return;
-        }
-        holders.0[at].set(0);
+        let Some(holder) = holders.0.get(at).filter(|holder| holder.get() != 0) else { return };
+        let client = Client(holder.get());
+        holder.set(0);
         let resource = self.id.get();
         let got_on = GRAPH.with(|graph| graph.put(client, resource, u64::from(amount)));
         if got_on != thread::current().id() {

@@ -16,7 +16,13 @@ pub mod atomic {
 
 /// Threads.
 pub mod thread {
-    pub use loom::thread::{JoinHandle, Thread, current, spawn, yield_now};
+    pub use loom::thread::{JoinHandle, Thread, ThreadId, current, spawn, yield_now};
+
+    /// The calling thread's.
+    #[must_use]
+    pub fn id() -> ThreadId {
+        current().id()
+    }
 
     /// A thread that nobody joins.
     ///

@@ -187,7 +187,13 @@ pub const ROUNDS: usize = 64;
 
 /// Threads.
 pub mod thread {
-    pub use std::thread::{JoinHandle, Thread, current, spawn, yield_now};
+    pub use std::thread::{JoinHandle, Thread, ThreadId, current, spawn, yield_now};
+
+    /// The calling thread's.
+    #[must_use]
+    pub fn id() -> ThreadId {
+        current().id()
+    }
 
     /// A thread that nobody joins.
     ///

@@ -67,6 +67,16 @@ impl AtomicU64 {
 }
 
 impl AtomicU64 {
+    /// Sets bits.
+    pub fn insert(&self, bits: u64) {
+        self.0.fetch_or(bits, Relaxed);
+    }
+
+    /// Clears bits.
+    pub fn remove(&self, bits: u64) {
+        self.0.fetch_and(!bits, Relaxed);
+    }
+
     /// Adds, wrapping; what was there.
     pub fn add(&self, value: u64) -> u64 {
         self.0.fetch_add(value, Relaxed)

@@ -1,5 +1,7 @@
 //! How a page is given up: to whom, and with its objects destroyed before it goes.
 
+use std::ops::Range;
+
 use kva::NEVER;
 
 use super::{Arrival, State};
@@ -139,13 +141,21 @@ impl<B: Backend> State<B> {
         self.ledger.staying() > keep && self.pages.free_items() >= self.reserve() + self.fixed.items_per_page
     }
 
-    /// Gives up the page that has been idle longest, if nobody waits and more than `keep`
-    /// are held.
-    pub(crate) fn give_up_idle(&mut self, keep: u32, todo: &mut Todo<'_, B>) -> bool {
+    /// Gives up the page that has been idle longest, or one that is `within` these addresses, if
+    /// nobody waits and more than `keep` are held.
+    pub(crate) fn give_up_idle(
+        &mut self,
+        keep: u32,
+        within: Option<&Range<usize>>,
+        todo: &mut Todo<'_, B>,
+    ) -> bool {
         if self.is_wanted() || !self.may_spare(keep) || todo.is_full_of_pages() {
             return false;
         }
-        let page = self.pages.idle_page();
+        let page = match within {
+            None => self.pages.idle_page(),
+            Some(addresses) => self.pages.idle_page_within(addresses),
+        };
         if let Some(page) = page {
             self.give_up(page, Heir::Anybody, todo);
         }
