@@ -24,6 +24,8 @@ mod clock;
 pub mod frames;
 pub mod grow;
 #[doc(hidden)]
+pub mod holds;
+#[doc(hidden)]
 pub mod list;
 mod placement;
 mod region;
@@ -47,6 +49,7 @@ pub use frames::{
     PinnedMut, Run,
 };
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
+pub use holds::{client, deadlock};
 pub use placement::{Fit, Placement, PlacementError};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};

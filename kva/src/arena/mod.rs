@@ -49,6 +49,7 @@ mod allocator;
 pub use allocator::empty_block;
 mod client;
 mod error;
+mod holding;
 mod reclaim;
 mod regions;
 mod relocate;
@@ -67,6 +68,7 @@ use todo::Todo;
 use crate::clients::NOBODY;
 use crate::clock::{Clock, NEVER};
 use crate::grow::{Answer, Claim, Grow, GrowId};
+use crate::holds::{Holders, Holds};
 use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
@@ -177,6 +179,9 @@ struct Inner {
     state: Mutex<State>,
     /// What others may know of the queue without the lock.
     clock: Arc<Clock>,
+    holds: Holds,
+    /// By first quantum.
+    holders: Holders,
     _leak: LeakCheck,
     /// Last, so that memory is unmapped when nothing refers to it.
     regions: Regions,
@@ -238,6 +243,7 @@ impl Inner {
         if span.arena != self.id {
             return Err(FreeError::ForeignArena(span));
         }
+        self.note_puts(span);
         if self.regions.decommit_any(span) {
             span = self.decommit(span)?;
         }
@@ -320,6 +326,7 @@ impl Arena {
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
         let space = Space::of(regions::runs(&region, quantum)?);
+        let quanta = space.size() as usize;
         let regions = Regions::new(region, quantum)?;
         let inner = Inner {
             id: unique_id(),
@@ -327,10 +334,14 @@ impl Arena {
             bypass,
             state: Mutex::new(State::new(space)),
             clock: Arc::new(Clock::new()),
+            holds: Holds::new(),
+            holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
             _leak: LeakCheck::new(),
             regions,
         };
-        Ok(Self { client: None, inner: Arc::new(inner) })
+        let arena = Self { client: None, inner: Arc::new(inner) };
+        arena.make_known();
+        Ok(arena)
     }
 
     /// Adds a region, whose quanta come after those there are; which they are. Spans do not
@@ -412,10 +423,10 @@ impl Arena {
         let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
         let mut state = inner.lock();
         let Some(busy) = state.take_at_rest(&placement, client) else {
-            return inner.look(state, &placement, client);
+            return inner.look(state, &placement, client).inspect(|span| inner.note_got(*span));
         };
         drop(state);
-        inner.commit(inner.span(busy))
+        inner.commit(inner.span(busy)).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes just these quanta, if they are free and nobody who waits would be overtaken once too
@@ -443,7 +454,7 @@ impl Arena {
             }
             Ok(taken.map(|busy| inner.span(busy)))
         });
-        inner.commit(taken?.ok_or(AllocError::Scarce)?)
+        inner.commit(taken?.ok_or(AllocError::Scarce)?).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes a span, sleeping until one is free.
@@ -595,6 +606,7 @@ impl Arena {
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
         }
+        inner.note_puts(span);
         inner.change(|state, todo| {
             state.check_held(span)?;
             let good = |request: &Request| {

@@ -216,6 +216,11 @@ impl Call {
 pub(super) type Calls = ArrayVec<Call, BATCH>;
 
 impl Hooks {
+    /// How many there are that may be called.
+    pub(super) fn living(&self) -> usize {
+        self.hooks.iter().filter(|hook| hook.hook.strong_count() > 0).count()
+    }
+
     /// Each hook is to be called once more.
     pub(super) fn owe(&mut self) {
         self.owed += 1;
