@@ -97,8 +97,8 @@ impl<const REMAPPED: bool> Moving for ByHand<REMAPPED> {
         fastrand::Rng::with_seed(0x5eed).shuffle(&mut pages);
         pages.truncate(count as usize);
         for (frame, page) in (0..).zip(&pages) {
-            // SAFETY: the frame is ours, aligned, and longer.
-            unsafe { alias.at(frame).cast::<u64>().write(u64::from(*page)) };
+            // SAFETY: the frame is ours, and longer.
+            unsafe { alias.at(frame).cast::<[u8; 4]>().write(page.to_ne_bytes()) };
         }
         let mut this = Self { file, alias, range, pages, up: false, protect };
         for (frame, page) in (0..).zip(&this.pages) {
@@ -134,8 +134,8 @@ impl<const REMAPPED: bool> Moving for ByHand<REMAPPED> {
         let whole = |(frame, &page): (u32, &u32)| {
             // What is not mapped, or may not be touched, is looked at in its frame.
             let at = if REMAPPED && !self.protect { self.range.at(page) } else { self.alias.at(frame) };
-            // SAFETY: it is mapped and aligned, and nobody writes to it.
-            unsafe { at.cast::<u64>().read() == u64::from(page) }
+            // SAFETY: it is mapped, and nobody writes to it.
+            unsafe { at.cast::<[u8; 4]>().read() == page.to_ne_bytes() }
         };
         (self.first(self.up)..).zip(&self.pages).all(whole)
     }
