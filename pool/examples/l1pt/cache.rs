@@ -135,17 +135,23 @@ impl Cache {
         }
     }
 
-    /// A run of `shape` that consists of its pages only, as far from the oldest ones as it may be.
+    /// How many of its pages are in `window`.
+    fn has_within(&self, window: Range<u32>) -> u32 {
+        let pages = self.pages.lock();
+        window.filter(|&quantum| pages.at[quantum as usize].is_some()).count() as u32
+    }
+
+    /// The oldest page that is in a run of `shape` of nothing but its pages: that run.
     fn run_of(&self, shape: Shape) -> Option<Range<u32>> {
         let pages = self.pages.lock();
-        let runs = pages.order.iter().map(|&(quantum, _)| {
-            let start = quantum / shape.align() * shape.align();
-            start..start + shape.len()
-        });
         let is_ours = |run: &Range<u32>| {
             let run = pages.at.get(run.start as usize..run.end as usize);
             run.is_some_and(|run| run.iter().all(Option::is_some))
         };
+        let runs = pages.order.iter().map(|&(quantum, _)| {
+            let start = quantum / shape.align() * shape.align();
+            start..start + shape.len()
+        });
         runs.into_iter().find(is_ours)
     }
 
@@ -175,8 +181,16 @@ impl Pages {
 impl Reclaim for Cache {
     fn reclaim(&self, shortage: &Shortage<'_>) {
         let Some(window) = shortage.window().filter(|_| self.knows_the_shape) else {
-            return self.free_some(0);
+            return self.free_some(shortage.shape().len());
         };
+        let missing = (window.end - window.start).saturating_sub(self.arena.stats().withheld);
+        if self.has_within(window.clone()) < missing {
+            // Something in the window is not its own, and may be wired. Where it can free another
+            // run, that is the better place, and the window moves there.
+            if let Some(run) = self.run_of(shortage.shape()) {
+                return self.free_within(run);
+            }
+        }
         self.free_within(window);
     }
 }

@@ -33,12 +33,16 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "MIB", default_value = "16")]
     pub(crate) memory: NonZeroU32,
 
+    /// The part of it that processes have which stay, in percent; a further 6 are wired.
+    #[arg(long, value_name = "PERCENT", default_value = "60")]
+    pub(crate) in_use: u32,
+
     /// The most processes that fork at once; a wave of forks is between half and all of them.
     #[arg(long, value_name = "N", default_value = "32")]
     pub(crate) processes: NonZeroU32,
 
     /// Forks for each idea.
-    #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) forks: NonZeroU32,
 
     /// The end of each idea's run, if not all forks are done before: who is stuck is stuck until then.
@@ -100,8 +104,7 @@ fn play(cli: &Cli) -> Result<()> {
 fn stop_when_told(stop: &Arc<AtomicBool>) -> Result<tokio::runtime::Runtime> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _inside = tokio.enter();
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = stop.clone();
     tokio.spawn(async move {
         tokio::select! {

@@ -5,17 +5,18 @@
 //! that comes free between two ticks is anybody's.
 
 use std::alloc::Layout;
+use std::io;
 use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use kva::{AllocError, Arena, Claim, Shape, Span};
-use pool::PageAllocator;
+use kva::sync::{Arc, Mutex};
+use kva::{AllocError, Answer, Arena, GrowId, Shape, Span, SpanGrow};
+use pool::Backend;
 
 use super::cache::Cache;
-use super::memory::TABLE_PAGES;
+use super::memory::{PAGE, TABLE_PAGES};
 
 /// Between two tries: a tick of a kernel of 100 Hz.
 const TICK: Duration = Duration::from_millis(10);
@@ -67,34 +68,102 @@ impl Pager {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn address(&self, span: Span) -> NonNull<u8> {
-        self.arena.ptr(span).expect("the arena has memory")
+/// The same for a pool, whose getters sleep in the pool: their requests are tried again each tick,
+/// by a thread of the pager's.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticking {
+    pager: Pager,
+    /// What waits, and what it asks the daemon for next.
+    asked: Arc<Mutex<Vec<(SpanGrow, u32)>>>,
+}
+
+impl Ticking {
+    pub(crate) fn start(pager: Pager) -> io::Result<Self> {
+        let this = Self { pager, asked: Arc::default() };
+        let ticking = this.clone();
+        thread::Builder::new().name("pager".into()).spawn(move || {
+            while !ticking.pager.over.load(Relaxed) {
+                thread::sleep(TICK);
+                ticking.tick();
+            }
+        })?;
+        Ok(this)
+    }
+
+    fn tick(&self) {
+        let asked = std::mem::take(&mut *self.asked.lock());
+        for (grow, more) in asked {
+            self.pager.cache.free_some(more);
+            let next = (2 * more).clamp(TABLE_PAGES, self.pager.arena.quanta());
+            if let Some(grow) = self.serve(grow) {
+                self.asked.lock().push((grow, next));
+            }
+        }
+    }
+
+    /// Ends a request, if that can be done now.
+    fn serve(&self, grow: SpanGrow) -> Option<SpanGrow> {
+        if grow.is_withdrawn() {
+            return None;
+        }
+        let end = self.pager.try_table().transpose();
+        let Some(end) = end else { return Some(grow) };
+        match (grow.commit(), end) {
+            (Ok(committed), Ok(span)) => committed.deliver(span),
+            (Ok(committed), Err(error)) => committed.refuse(error),
+            (Err(_), Ok(span)) => self.pager.arena.free(span).expect("it was just taken"),
+            (Err(_), Err(_)) => {}
+        }
+        None
     }
 }
 
-/// The classic pair of functions, for a pool. It knows no claims.
 // SAFETY: the arena hands out each quantum to one span at a time.
-unsafe impl PageAllocator for Pager {
+unsafe impl Backend for Ticking {
+    type Page = Span;
     type Error = AllocError;
 
-    fn alloc(
-        &self,
-        _: Layout,
-        _: Claim<'_>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<NonNull<u8>>, AllocError> {
-        let deadline = deadline.expect("every getter has a deadline");
-        Ok(self.table(deadline)?.map(|span| self.address(span)))
+    fn granule(&self) -> Option<usize> {
+        Some(PAGE)
     }
 
-    fn try_alloc(&self, _: Layout) -> Result<Option<NonNull<u8>>, AllocError> {
-        Ok(self.try_table()?.map(|span| self.address(span)))
+    fn ask(&self, _: Layout, grow: SpanGrow) -> Answer<Span, AllocError> {
+        self.pager.cache.free_some(0);
+        match self.pager.try_table() {
+            Ok(None) => {
+                self.asked.lock().push((grow, TABLE_PAGES));
+                Answer::Later
+            }
+            end => match (grow.commit(), end) {
+                (Ok(committed), end) => Answer::Now(committed, end.map(|span| span.expect("not none"))),
+                (Err(_), Ok(Some(span))) => {
+                    self.pager.arena.free(span).expect("it was just taken");
+                    Answer::Withdrawn
+                }
+                (Err(_), _) => Answer::Withdrawn,
+            },
+        }
     }
 
-    fn free(&self, base: NonNull<u8>, _: Layout) {
-        // SAFETY: the pool frees what it was given.
-        let span = unsafe { self.arena.span_at(base) }.expect("a pool frees what it was given");
-        self.arena.free(span).expect("and once");
+    fn try_page(&self, _: Layout) -> Result<Option<Span>, AllocError> {
+        self.pager.try_table()
+    }
+
+    fn forget(&self, id: GrowId) {
+        // Dropped unlocked.
+        let _gone = {
+            let asked = &mut *self.asked.lock();
+            asked.iter().position(|(grow, _)| grow.id() == id).map(|at| asked.swap_remove(at))
+        };
+    }
+
+    fn release(&self, page: Span, _: Layout) {
+        self.pager.arena.free(page).expect("a pool gives back what it was given");
+    }
+
+    fn base(&self, page: &Span) -> NonNull<u8> {
+        self.pager.arena.ptr(*page).expect("the arena has memory")
     }
 }

@@ -28,10 +28,10 @@ pub(crate) struct Row {
     pub(crate) eagain: u64,
     /// Those of root among them.
     pub(crate) eagain_root: u64,
-    /// Forks that waited for a table to the end of the run.
+    /// Forks that waited for a table to the end of the run, a second at least.
     pub(crate) stuck: u64,
-    /// Forks that had a table, but not all their pages, at the end of the run.
-    pub(crate) no_pages: u64,
+    /// Forks that the end of the run came upon before they were stuck.
+    pub(crate) cut_short: u64,
     pub(crate) seconds: f64,
     pub(crate) forks_per_s: f64,
     /// How long forks waited for a table.
@@ -46,7 +46,7 @@ pub(crate) struct Row {
     pub(crate) evicted_per_fork: f64,
     /// Pages that were moved.
     pub(crate) moved: u64,
-    /// Tables that were kept for later at the end.
+    /// Tables that were kept for later, in the last calm.
     pub(crate) idle_tables: u64,
     /// Pages and tables whose contents were wrong.
     pub(crate) damaged: u64,
@@ -62,7 +62,7 @@ impl Row {
             eagain: 0,
             eagain_root: 0,
             stuck: 0,
-            no_pages: 0,
+            cut_short: 0,
             seconds: 0.0,
             forks_per_s: 0.0,
             wait_us: WaitUs::default(),
@@ -117,7 +117,8 @@ pub(crate) fn table(rows: &[Row]) -> Table {
     for row in rows {
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let WaitUs { p50, p99, max } = row.wait_us;
-        let share = |part: u64, of: u64| (100 * part).checked_div(of).map_or("-".into(), |it| format!("{it} %"));
+        let share =
+            |part: u64, of: u64| (100 * part).checked_div(of).map_or("-".into(), |it| format!("{it} %"));
         table.add_row([
             Cell::new(&row.idea),
             right(format!("{}/{}", row.done, row.asked)),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use kva::sync::Arc;
-use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use kva::sync::Mutex;
+use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::cli::Cli;
 use super::idea::Idea;
@@ -30,6 +30,8 @@ pub(crate) const MOST_PAGES: u32 = 16;
 /// How long a process runs at least; and at most, in microseconds.
 const SHORTEST: u32 = 1_000;
 const LONGEST: u32 = 5_000;
+/// Who has waited for so long when the run ends was stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Between two waves.
 const CALM: Duration = Duration::from_millis(20);
 
@@ -43,9 +45,12 @@ struct Fork {
 /// How a fork ended.
 enum End {
     Exited,
-    NoTable(NoTable),
-    /// It had its table, but not its pages before the end of the run.
-    NoPages,
+    /// EAGAIN: its deadline passed.
+    Again,
+    /// It had waited long for a table when the run was over.
+    Stuck,
+    /// The run was over.
+    CutShort,
 }
 
 /// What the processes share.
@@ -87,7 +92,6 @@ pub(crate) fn run(idea: Idea, cli: &Cli, stop: &Arc<AtomicBool>) -> Result<Row> 
         let watcher = scope.spawn(|| watch::watch(&scene, stop, end));
         let reader = scope.spawn(|| watch::read_files(&scene));
         let stormed = waves(&scene, cli, &mut row, &progress);
-        row.idle_tables = scene.tables.idle();
         scene.over.store(true, Relaxed);
         reader.join().expect("the page cache does not panic");
         let seen = watcher.join().expect("the watcher does not panic");
@@ -129,6 +133,9 @@ fn waves(scene: &Scene, cli: &Cli, row: &mut Row, progress: &Progress) -> Result
                 progress.tick(row.done);
             }
             thread::sleep(CALM);
+            if !scene.over.load(Relaxed) {
+                row.idle_tables = scene.tables.idle();
+            }
         }
         Ok(())
     })
@@ -138,12 +145,12 @@ impl Row {
     fn count(&mut self, root: bool, end: &End) {
         let counter = match end {
             End::Exited => &mut self.done,
-            End::NoTable(NoTable::Again) => {
+            End::Again => {
                 self.eagain_root += u64::from(root);
                 &mut self.eagain
             }
-            End::NoTable(NoTable::Stuck) => &mut self.stuck,
-            End::NoPages => &mut self.no_pages,
+            End::Stuck => &mut self.stuck,
+            End::CutShort => &mut self.cut_short,
         };
         *counter += 1;
     }
@@ -166,11 +173,14 @@ fn play(scene: &Scene, fork: &Fork) -> End {
     scene.waiting.fetch_add(1, Relaxed);
     let table = scene.tables.get(fork.root);
     scene.waiting.fetch_sub(1, Relaxed);
-    let waited = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-    scene.waits.lock().record(waited).expect("the histogram grows as it must");
+    let waited = asked.elapsed();
+    let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+    scene.waits.lock().record(micros).expect("the histogram grows as it must");
     let table = match table {
         Ok(table) => table,
-        Err(why) => return End::NoTable(why),
+        Err(NoTable::Again) => return End::Again,
+        Err(NoTable::Over) if waited >= STUCK_AFTER => return End::Stuck,
+        Err(NoTable::Over) => return End::CutShort,
     };
     // SAFETY: the table is this fork's until it is put.
     unsafe { memory::fill(table, TABLE, fork.seed) };
@@ -190,7 +200,7 @@ fn play(scene: &Scene, fork: &Fork) -> End {
     let intact = unsafe { memory::is_intact(table, TABLE, fork.seed) };
     processes.damaged.fetch_add(u64::from(!intact), Relaxed);
     scene.tables.put(table);
-    if ran { End::Exited } else { End::NoPages }
+    if ran { End::Exited } else { End::CutShort }
 }
 
 /// What a run saw of itself, in the row.

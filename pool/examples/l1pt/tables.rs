@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use kva::sync::Mutex;
 use kva::{Arena, Span};
-use pool::{Backend, Classic, GetError, RawPool};
+use pool::{Backend, GetError, RawPool};
 
 use super::idea::Idea;
 use super::memory::TABLE;
-use super::pager::Pager;
+use super::pager::{Pager, Ticking};
 
 /// Why a fork has no table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoTable {
     /// EAGAIN: its deadline passed.
     Again,
-    /// It waited to the end of the run.
-    Stuck,
+    /// The run is over.
+    Over,
 }
 
 /// Gives out level-1 tables.
@@ -52,7 +52,7 @@ pub(crate) fn of(idea: Idea, pager: Pager, limits: Limits, end: Instant) -> Resu
     Ok(match idea {
         Idea::Wait | Idea::More => Box::new(Private { pager, stash: None, end }),
         Idea::Stash => Box::new(Private { pager, stash: Some(Mutex::default()), end }),
-        Idea::Pool => Box::new(Pooled::new(Classic::new(pager), limits)?),
+        Idea::Pool => Box::new(Pooled::new(Ticking::start(pager)?, limits)?),
         Idea::Window | Idea::Shape | Idea::Move => Box::new(Pooled::new(arena, limits)?),
     })
 }
@@ -75,7 +75,7 @@ impl Tables for Private {
         let used_before = self.stash.as_ref().and_then(|stash| stash.lock().pop());
         let span = match used_before {
             Some(span) => span,
-            None => self.pager.table(self.end).ok().flatten().ok_or(NoTable::Stuck)?,
+            None => self.pager.table(self.end).ok().flatten().ok_or(NoTable::Over)?,
         };
         Ok(self.arena().ptr(span).expect("the arena has memory"))
     }
@@ -142,7 +142,7 @@ impl<B: Backend> Tables for Pooled<B> {
         let table = request.get().map_err(|error| match error {
             GetError::TimedOut(_) => NoTable::Again,
             // It was closed, or what it gets its pages from.
-            _ => NoTable::Stuck,
+            _ => NoTable::Over,
         })?;
         self.raise_low_water();
         Ok(table)

@@ -11,10 +11,8 @@ use super::idea::Idea;
 use super::memory::{PAGE, Random, TABLE_PAGES};
 use super::processes::{Mover, Number, Processes};
 
-/// One page in so many is wired: the kernel's own.
-const WIRED: u32 = 16;
-/// Three in so many are of processes that stay.
-const RESIDENT: u32 = 8;
+/// Pages of a hundred that are wired: the kernel's own.
+const WIRED: u32 = 6;
 /// One in so many is to be free.
 const FREE: u32 = 64;
 
@@ -33,22 +31,32 @@ pub(crate) struct World {
     _mover: Arc<Mover>,
 }
 
-/// The least memory in which a storm can be played: forks must find a place for their pages and
-/// tables beside what stays, and runs that have no wired page inside.
-fn least(cli: &Cli) -> u64 {
+/// The least memory in which the storm of `cli` can be played, in pages: beside what stays there must
+/// be room for all forks at once, and for what is to be free.
+fn least(cli: &Cli) -> Result<u64> {
     let forks = u64::from(cli.processes.get()) * u64::from(TABLE_PAGES + super::storm::MOST_PAGES);
-    (forks * 4).max(256) * PAGE as u64
+    let stays = u64::from(WIRED + cli.in_use);
+    let free = u64::from(100_u32.div_ceil(FREE));
+    let left = 100_u64.checked_sub(stays + free).filter(|&left| left > 0);
+    let left = left.with_context(|| {
+        format!(
+            "{} % of memory in use leave nothing to forks: {WIRED} % are wired, {free} % free",
+            cli.in_use
+        )
+    })?;
+    Ok((forks * 100).div_ceil(left))
 }
 
 impl World {
     pub(crate) fn new(idea: Idea, cli: &Cli) -> Result<Self> {
         let bytes = u64::from(cli.memory.get()) << 20;
-        let least = least(cli);
+        let least = least(cli)? * PAGE as u64;
         ensure!(
             bytes >= least,
-            "{} MiB of memory are too little for {} processes: it takes {} MiB",
+            "{} MiB of memory are too little for {} processes beside {} % in use: it takes {} MiB",
             cli.memory,
             cli.processes,
+            cli.in_use,
             least.div_ceil(1 << 20)
         );
         let region = usize::try_from(bytes).context("more memory than there are addresses")?;
@@ -69,9 +77,9 @@ impl World {
         let page = Shape::new(1)?;
         let (mut wired, mut resident, mut cached) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..quanta {
-            match random.below(2 * WIRED * RESIDENT) {
-                lot if lot < 2 * RESIDENT => wired.push(arena.try_alloc(page)?),
-                lot if lot < 2 * RESIDENT + 6 * WIRED => {
+            match random.below(100) {
+                lot if lot < WIRED => wired.push(arena.try_alloc(page)?),
+                lot if lot < WIRED + cli.in_use => {
                     resident.push(processes.add(&lent, lent.try_alloc(page)?));
                 }
                 _ => cached.push(cache.take()?),
