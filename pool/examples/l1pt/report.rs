@@ -46,7 +46,7 @@ pub(crate) struct Row {
     pub(crate) evicted_per_fork: f64,
     /// Pages that were moved.
     pub(crate) moved: u64,
-    /// Tables that were kept for later, in the last calm.
+    /// Tables that were kept for later, at the end.
     pub(crate) idle_tables: u64,
     /// Pages and tables whose contents were wrong.
     pub(crate) damaged: u64,

@@ -133,9 +133,6 @@ fn waves(scene: &Scene, cli: &Cli, row: &mut Row, progress: &Progress) -> Result
                 progress.tick(row.done);
             }
             thread::sleep(CALM);
-            if !scene.over.load(Relaxed) {
-                row.idle_tables = scene.tables.idle();
-            }
         }
         Ok(())
     })
@@ -210,6 +207,7 @@ impl Row {
         self.forks_per_s = self.done as f64 / self.seconds;
         self.wait_us = *waits;
         self.free_while_waiting = seen.free.value_at_quantile(0.5);
+        self.idle_tables = seen.idle_tables;
         self.samples = seen.free.len();
         self.samples_without_a_run = seen.without_a_run;
         self.evicted = world.cache.evicted.load(Relaxed);

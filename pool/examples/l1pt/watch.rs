@@ -19,15 +19,20 @@ pub(crate) struct Seen {
     pub(crate) free: Histogram<u64>,
     /// How often there was no aligned run among them.
     pub(crate) without_a_run: u64,
+    /// Tables that were kept for later, at the end.
+    pub(crate) idle_tables: u64,
 }
 
 /// Looks on until the run is over; and ends it when `stop` says so or its time is up.
 pub(crate) fn watch(scene: &Scene, stop: &AtomicBool, end: Instant) -> Seen {
     let free = Histogram::new(3).expect("three digits are allowed");
-    let mut seen = Seen { free, without_a_run: 0 };
+    let mut seen = Seen { free, without_a_run: 0, idle_tables: 0 };
     let mut closed = false;
     while !scene.over.load(Relaxed) {
         thread::sleep(BETWEEN_LOOKS);
+        if !closed {
+            seen.idle_tables = scene.tables.idle();
+        }
         if scene.waiting.load(Relaxed) > 0 {
             let free = scene.world.cache.free();
             seen.free.record(free.into()).expect("the histogram grows as it must");
