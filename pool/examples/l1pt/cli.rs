@@ -103,7 +103,7 @@ fn play(cli: &Cli) -> Result<()> {
 /// Has Ctrl-C and SIGTERM set `stop`, as long as what this returns lives.
 fn stop_when_told(stop: &Arc<AtomicBool>) -> Result<tokio::runtime::Runtime> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let _inside = tokio.enter();
+    let inside = tokio.enter();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = stop.clone();
     tokio.spawn(async move {
@@ -113,6 +113,6 @@ fn stop_when_told(stop: &Arc<AtomicBool>) -> Result<tokio::runtime::Runtime> {
         }
         stop.store(true, Relaxed);
     });
-    drop(_inside);
+    drop(inside);
     Ok(tokio)
 }

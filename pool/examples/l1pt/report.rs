@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -94,22 +94,23 @@ impl WaitUs {
 
 /// Microseconds in a unit that leaves two or three digits to read.
 fn human(us: u64) -> String {
-    format!("{:.1?}", Duration::from_micros(us)).replace(".0", "")
+    let digits = usize::from(!matches!(us, 10_000..1_000_000));
+    format!("{:.digits$?}", Duration::from_micros(us)).replace(".0", "")
 }
 
 /// The table, a row an idea.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header([
         "idea",
-        "forks",
+        "forks\ndone",
         "EAGAIN\n(root)",
         "stuck",
         "forks/s",
         "wait\np50/p99/max",
         "free while\nwaiting",
-        "no run\namong them",
+        "no run\nin them",
         "evicted\na fork",
         "moved",
         "tables\nkept",
@@ -132,6 +133,9 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             right(row.moved.to_string()),
             right(row.idle_tables.to_string()),
         ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
     }
     table
 }
@@ -158,7 +162,7 @@ pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     fs::write(path, json + "\n").with_context(|| format!("cannot write the results to {}", path.display()))
 }
 
-/// How far it has come; drawn where standard error is a terminal.
+/// How far it has come; drawn where standard error is a terminal. Elsewhere, that it has begun.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
@@ -167,6 +171,9 @@ impl Progress {
         let style = ProgressStyle::with_template("{prefix:>6} [{wide_bar}] {pos}/{len}  {elapsed}");
         bar.set_style(style.expect("a good template").progress_chars("=> "));
         bar.set_prefix(idea.to_owned());
+        if bar.is_hidden() {
+            complain(format_args!("{idea} ..."));
+        }
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }

@@ -204,14 +204,20 @@ fn play(scene: &Scene, fork: &Fork) -> End {
 impl Row {
     fn fill_in(&mut self, elapsed: Duration, waits: &WaitUs, seen: &Seen, world: &World) {
         self.seconds = elapsed.as_secs_f64();
-        self.forks_per_s = self.done as f64 / self.seconds;
+        self.forks_per_s = ratio(self.done, self.seconds);
         self.wait_us = *waits;
         self.free_while_waiting = seen.free.value_at_quantile(0.5);
         self.idle_tables = seen.idle_tables;
         self.samples = seen.free.len();
         self.samples_without_a_run = seen.without_a_run;
         self.evicted = world.cache.evicted.load(Relaxed);
-        self.evicted_per_fork = if self.done == 0 { 0.0 } else { self.evicted as f64 / self.done as f64 };
+        self.evicted_per_fork = ratio(self.evicted, ratio(self.done, 1.0));
         self.moved = world.processes.moved.load(Relaxed);
     }
+}
+
+/// 0 where there is nothing to divide by, since JSON has no infinity.
+#[expect(clippy::cast_precision_loss, reason = "nobody forks 2^53 times, nor waits for a table of it")]
+fn ratio(of: u64, by: f64) -> f64 {
+    if by > 0.0 { of as f64 / by } else { 0.0 }
 }
