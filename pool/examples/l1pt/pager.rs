@@ -38,11 +38,15 @@ pub(crate) fn table_shape() -> Shape {
 }
 
 impl Pager {
-    /// A table, or `None` if there was none before `deadline`.
-    pub(crate) fn table(&self, deadline: Instant) -> Result<Option<Span>, AllocError> {
+    /// A table, or `None` if there was none before `deadline`. Each try begins with `kept`.
+    pub(crate) fn table(
+        &self,
+        kept: impl Fn() -> Option<Span>,
+        deadline: Instant,
+    ) -> Result<Option<Span>, AllocError> {
         let mut more = 0;
         loop {
-            if let Some(span) = self.try_table()? {
+            if let Some(span) = kept().map_or_else(|| self.try_table(), |span| Ok(Some(span)))? {
                 return Ok(Some(span));
             }
             self.cache.free_some(more);

@@ -72,11 +72,8 @@ impl Private {
 
 impl Tables for Private {
     fn get(&self, _: bool) -> Result<NonNull<u8>, NoTable> {
-        let used_before = self.stash.as_ref().and_then(|stash| stash.lock().pop());
-        let span = match used_before {
-            Some(span) => span,
-            None => self.pager.table(self.end).ok().flatten().ok_or(NoTable::Over)?,
-        };
+        let kept = || self.stash.as_ref().and_then(|stash| stash.lock().pop());
+        let span = self.pager.table(kept, self.end).ok().flatten().ok_or(NoTable::Over)?;
         Ok(self.arena().ptr(span).expect("the arena has memory"))
     }
 
