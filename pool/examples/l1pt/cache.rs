@@ -32,17 +32,35 @@ struct Page {
 struct Pages {
     /// By quantum.
     at: Vec<Option<Page>>,
+    /// The kernel's own pages, by quantum.
+    wired: Vec<bool>,
     /// Oldest first: quantum and contents. Of those that went out of turn, the entry stays.
     order: VecDeque<(u32, u64)>,
     random: Random,
 }
 
-/// The page cache.
+/// What the page daemon goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Knows {
+    /// How many pages are free.
+    Count,
+    /// What is short, and where it may be had.
+    Shape,
+    /// And that pages in use are moved.
+    Moves,
+}
+
+impl Knows {
+    fn may_move(self) -> bool {
+        self == Self::Moves
+    }
+}
+
+/// The page cache, and the page daemon that frees its pages.
 #[derive(Debug)]
 pub(crate) struct Cache {
     arena: Arena,
-    /// Whether it frees by shape and not by count.
-    knows_the_shape: bool,
+    knows: Knows,
     /// Pages that are to be free: the page daemon's target.
     pub(crate) target: u32,
     pages: Mutex<Pages>,
@@ -52,17 +70,23 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new(arena: Arena, knows_the_shape: bool, target: u32, seed: u64) -> Self {
+    pub(crate) fn new(arena: Arena, knows: Knows, target: u32, seed: u64) -> Self {
         let at = vec![None; arena.quanta() as usize];
-        let pages = Pages { at, order: VecDeque::new(), random: Random(seed) };
+        let wired = vec![false; at.len()];
+        let pages = Pages { at, wired, order: VecDeque::new(), random: Random(seed) };
         Self {
             arena,
-            knows_the_shape,
+            knows,
             target,
             pages: Mutex::new(pages),
             evicted: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
         }
+    }
+
+    /// A page is the kernel's.
+    pub(crate) fn wire(&self, span: Span) {
+        self.pages.lock().wired[span.start() as usize] = true;
     }
 
     /// Reads a page into `span`.
@@ -118,8 +142,11 @@ impl Cache {
     /// What a page daemon does that counts: frees the oldest pages until the target and `more` are
     /// free, and nothing if they are.
     pub(crate) fn free_some(&self, more: u32) {
-        let short = (self.target + more).saturating_sub(self.free());
-        for _ in 0..short {
+        self.free_oldest((self.target + more).saturating_sub(self.free()));
+    }
+
+    fn free_oldest(&self, pages: u32) {
+        for _ in 0..pages {
             let Some(page) = self.pages.lock().oldest() else { return };
             self.evict(page);
         }
@@ -135,24 +162,22 @@ impl Cache {
         }
     }
 
-    /// How many of its pages are in `window`.
-    fn has_within(&self, window: Range<u32>) -> u32 {
+    /// The run of `shape` that is best to be freed, but for those with wired pages: the one with most
+    /// of its own pages. Where nothing is moved, only one that has no others.
+    fn best_run(&self, shape: Shape) -> Option<u32> {
         let pages = self.pages.lock();
-        window.filter(|&quantum| pages.at[quantum as usize].is_some()).count() as u32
+        let runs = (0..self.arena.quanta() / shape.align()).map(|run| run * shape.align());
+        let own = runs.filter_map(|start| Some((pages.own_of(&(start..start + shape.len()))?, start)));
+        let least = if self.knows.may_move() { 1 } else { shape.len() };
+        own.filter(|&(own, _)| own >= least).max_by_key(|&(own, _)| own).map(|(_, start)| start)
     }
 
-    /// The oldest page that is in a run of `shape` of nothing but its pages: that run.
-    fn run_of(&self, shape: Shape) -> Option<Range<u32>> {
-        let pages = self.pages.lock();
-        let is_ours = |run: &Range<u32>| {
-            let run = pages.at.get(run.start as usize..run.end as usize);
-            run.is_some_and(|run| run.iter().all(Option::is_some))
-        };
-        let runs = pages.order.iter().map(|&(quantum, _)| {
-            let start = quantum / shape.align() * shape.align();
-            start..start + shape.len()
-        });
-        runs.into_iter().find(is_ours)
+    /// Whether a window may come free by what this frees, and by what is moved if that is done.
+    fn is_good(&self, window: &Range<u32>) -> bool {
+        let withheld = self.arena.stats().withheld;
+        let own = self.pages.lock().own_of(window);
+        let least = if self.knows.may_move() { 1 } else { window.end - window.start };
+        own.is_some_and(|own| own + withheld >= least)
     }
 
     fn evict(&self, page: Page) {
@@ -166,6 +191,13 @@ impl Cache {
 }
 
 impl Pages {
+    /// How many of these quanta are the cache's; `None` if one is wired, or there are not so many.
+    fn own_of(&self, quanta: &Range<u32>) -> Option<u32> {
+        let quanta = quanta.start as usize..quanta.end as usize;
+        let may_go = !self.wired.get(quanta.clone())?.contains(&true);
+        may_go.then(|| self.at[quanta].iter().flatten().count() as u32)
+    }
+
     fn oldest(&mut self) -> Option<Page> {
         while let Some((quantum, seed)) = self.order.pop_front() {
             let at = &mut self.at[quantum as usize];
@@ -180,17 +212,19 @@ impl Pages {
 /// The page daemon, woken by who waits in the arena.
 impl Reclaim for Cache {
     fn reclaim(&self, shortage: &Shortage<'_>) {
-        let Some(window) = shortage.window().filter(|_| self.knows_the_shape) else {
+        let Some(window) = shortage.window().filter(|_| self.knows >= Knows::Shape) else {
             return self.free_some(shortage.shape().len());
         };
-        let missing = (window.end - window.start).saturating_sub(self.arena.stats().withheld);
-        if self.has_within(window.clone()) < missing {
-            // Something in the window is not its own, and may be wired. Where it can free another
-            // run, that is the better place, and the window moves there.
-            if let Some(run) = self.run_of(shortage.shape()) {
-                return self.free_within(run);
-            }
+        // The arena aims at where the least is busy, and does not know what is wired.
+        let better = if self.is_good(&window) { None } else { self.best_run(shortage.shape()) };
+        let len = shortage.shape().len();
+        match better.filter(|&start| shortage.aim(start)) {
+            Some(start) => self.free_within(start..start + len),
+            None => self.free_within(window),
         }
-        self.free_within(window);
+        if self.knows.may_move() {
+            // Where to: what is free in the window is no place for what is moved out of it.
+            self.free_oldest(len.saturating_sub(self.arena.stats().free));
+        }
     }
 }

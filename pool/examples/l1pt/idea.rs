@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use super::cache::Knows;
+
 /// How a fork comes by its level-1 table.
 ///
 /// The doc comments are the help texts of the values.
@@ -18,7 +20,7 @@ pub(crate) enum Idea {
     Pool,
     /// the pool's requests wait in the arena, with a window; the page daemon still counts
     Window,
-    /// and the page cache is told of the shape and the window
+    /// and the page daemon is told of the shape, and says which window it can free
     Shape,
     /// and pages that are in use but not wired are moved out of the window
     Move,
@@ -30,14 +32,18 @@ impl Idea {
         self.to_possible_value().expect("none is skipped").get_name().to_owned()
     }
 
-    /// Whether the cache frees by shape and not by count.
-    pub(crate) fn knows_the_shape(self) -> bool {
-        self >= Self::Shape
+    /// What the page daemon goes by.
+    pub(crate) fn knows(self) -> Knows {
+        match self {
+            Self::Wait | Self::More | Self::Stash | Self::Pool | Self::Window => Knows::Count,
+            Self::Shape => Knows::Shape,
+            Self::Move => Knows::Moves,
+        }
     }
 
     /// Whether pages in use are moved.
     pub(crate) fn moves(self) -> bool {
-        self >= Self::Move
+        self == Self::Move
     }
 }
 

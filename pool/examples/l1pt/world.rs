@@ -71,14 +71,18 @@ impl World {
         let client = if idea.moves() { client.relocate(Arc::downgrade(&mover) as _) } else { client };
         let lent = arena.client(client)?;
         let cache = arena.client(Client::new("page cache"))?;
-        let cache = Cache::new(cache, idea.knows_the_shape(), quanta / FREE, random.next().unwrap_or(0));
+        let cache = Cache::new(cache, idea.knows(), quanta / FREE, random.next().unwrap_or(0));
 
         // Each page is taken by itself, by lot, and then the cache's pages are given an age by lot.
         let page = Shape::new(1)?;
         let (mut wired, mut resident, mut cached) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..quanta {
             match random.below(100) {
-                lot if lot < WIRED => wired.push(arena.try_alloc(page)?),
+                lot if lot < WIRED => {
+                    let span = arena.try_alloc(page)?;
+                    cache.wire(span);
+                    wired.push(span);
+                }
                 lot if lot < WIRED + cli.in_use => {
                     resident.push(processes.add(&lent, lent.try_alloc(page)?));
                 }
