@@ -13,8 +13,10 @@
 //! - who unpins a page that was in the way, since it was marked (`pin.rs`);
 //! - who frees frames: it sees that somebody waits, or has had the arena's lock before the request was
 //!   queued, and the look that this is followed by finds what is free;
-//! - who makes a page: it takes the arena's lock once more when the page is there. If that comes before the
-//!   request, the look that follows the request finds the page; otherwise it is followed by a look.
+//! - who makes a page, or wires a run: it takes the arena's lock once more when that is done, since
+//!   until then its frames look like nobody's. If that comes before the request, the look that follows
+//!   the request finds the page, or passes the run over; otherwise it is followed by a look;
+//! - who has moved pages for somebody who would not wait.
 
 use std::ops::Range;
 
@@ -45,6 +47,8 @@ impl Inner {
         if self.arena.clock().oldest() == NEVER {
             let alloc = |placement| self.arena.try_alloc(placement);
             self.make_room_for(shape, None, |_| {}, |window| self.outside(window, alloc));
+            // As in `compact`.
+            self.kick();
         }
     }
 

@@ -119,12 +119,15 @@ impl Memory {
     /// Maps a page again onto the frame that it was on, if the kernel took that mapping away before it
     /// failed to make the new one, as those before 6.12 may.
     pub(super) fn mend_page(&self, page: u32, frame: u32, rest: Rest) {
-        match self.map_fixed(page, frame, rest, MapFlags::FIXED_NOREPLACE) {
+        Self::mended(self.map_fixed(page, frame, rest, MapFlags::FIXED_NOREPLACE));
+    }
+
+    fn mended(done: io::Result<()>) {
+        match done {
             Ok(()) => {}
             // It was left as it was.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Its contents are safe in the frame, but its address is nobody's any more. Nothing
-            // that goes on from here is sound.
+            // The address is nobody's any more. Nothing that goes on from here is sound.
             Err(_) => {
                 let word = b"kva: the kernel took a page's mapping away, and gives none back\n";
                 let _ = io::Write::write_all(&mut io::stderr(), word);
@@ -137,10 +140,23 @@ impl Memory {
     ///
     /// Failure is ignored: the address then stays mapped until it is a page's again.
     pub(super) fn unmap_page(&self, page: u32) {
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        if self.reserve_page(page, MapFlags::FIXED).is_err() {
+            self.mend_vacant(page);
+        }
+    }
+
+    fn reserve_page(&self, page: u32, fixed: MapFlags) -> io::Result<()> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | fixed;
         let at = self.page(page).as_ptr().cast();
         // SAFETY: as in `map_fixed`.
-        let _ = unsafe { rustix::mm::mmap_anonymous(at, self.frame_size, ProtFlags::empty(), flags) };
+        unsafe { rustix::mm::mmap_anonymous(at, self.frame_size, ProtFlags::empty(), flags) }?;
+        Ok(())
+    }
+
+    /// As [`mend_page`](Self::mend_page), where there is no page: its address must not become
+    /// somebody else's.
+    pub(super) fn mend_vacant(&self, page: u32) {
+        Self::mended(self.reserve_page(page, MapFlags::FIXED_NOREPLACE));
     }
 
     /// Makes a mapped page accessible, or inaccessible.
@@ -189,10 +205,11 @@ impl Memory {
     }
 }
 
+/// Failure is ignored: the kernel may have to cut a mapping in two, and have no room for both. Then it
+/// stays, and nobody knows of it.
 fn unmap(at: *mut c_void, bytes: usize) {
     // SAFETY: a mapping of ours, as long as it was made, which its owner gives up.
-    let unmapped = unsafe { rustix::mm::munmap(at, bytes) };
-    debug_assert!(unmapped.is_ok());
+    let _ = unsafe { rustix::mm::munmap(at, bytes) };
 }
 
 impl Drop for Memory {

@@ -83,6 +83,7 @@ impl Page {
     pub(super) fn new(frames: Arc<Inner>, span: Span) -> Result<Self, FrameAllocError> {
         let number = frames.table.take_number();
         if let Err(error) = frames.memory.map_page(number, span.start(), frames.rest) {
+            frames.memory.mend_vacant(number);
             frames.table.give_number(number);
             frames.free(span);
             return Err(FrameAllocError::Map(error.kind()));

@@ -41,7 +41,11 @@ impl Run {
     pub(super) fn new(inner: Arc<Inner>, span: Span) -> Result<Self, FrameAllocError> {
         inner.table.wire(span);
         match inner.memory.map_run(span.range()) {
-            Ok(bytes) => Ok(Self { inner, span, bytes }),
+            Ok(bytes) => {
+                // Until now the frames looked like nobody's to who makes room for others.
+                inner.kick();
+                Ok(Self { inner, span, bytes })
+            }
             Err(error) => {
                 inner.table.clear(span);
                 inner.free(span);

@@ -247,7 +247,8 @@ impl Space {
         let outside = busy.len - (inside.end - inside.start);
         self.free += outside;
         region.runs.free_around(start..end, inside);
-        if outside > 0 {
+        // Also if all of it is inside: another place that overlaps the window may have nothing busy.
+        if self.missing() > 0 {
             self.reconsider(number, start..end);
         }
     }

@@ -313,3 +313,15 @@ fn a_long_window_moves_to_the_only_place_that_will_do() {
         space.check();
     }
 }
+
+/// What is given lies in the window, and yet it is another place that has nothing busy.
+#[test]
+fn a_long_window_moves_within_itself() {
+    let mut space = Space::new(68, 0).unwrap();
+    let busy = [0, 20, 66, 67].map(|at| space.take_at(at, 1, 0).unwrap());
+    space.aim(&Placement::from(Shape::new(64).unwrap()));
+    assert_eq!(space.window(), Some(0..64));
+    space.give(busy[1]);
+    assert_eq!(space.window(), Some(1..65));
+    assert_eq!(space.missing(), 0);
+}
