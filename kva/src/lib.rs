@@ -24,6 +24,8 @@ mod clock;
 pub mod grow;
 #[doc(hidden)]
 pub mod list;
+#[doc(hidden)]
+pub mod panics;
 mod placement;
 mod region;
 mod requests;
