@@ -79,6 +79,10 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    pub(crate) const fn is_held_back(&self) -> bool {
+        self.held_back
+    }
+
     /// The table of the grows of who asks, if it is known.
     pub(crate) fn owner(&self) -> Option<u32> {
         match &self.state {
@@ -250,6 +254,14 @@ impl Requests {
         }
     }
 
+    /// The requests of `client` that are held back, oldest first.
+    pub(crate) fn held_back_of(&self, client: u16) -> impl Iterator<Item = &Request> {
+        self.held_back
+            .iter(&self.links)
+            .map(|at| self.get(at))
+            .filter(move |request| request.client == client)
+    }
+
     /// The oldest request that is held back.
     pub(crate) fn first_held_back(&self) -> Option<u32> {
         self.held_back.front()
@@ -318,12 +330,14 @@ impl Requests {
         all.into_iter().find(|&at| self.asker(at).claim() == Some(id))
     }
 
-    /// The oldest request that came before `than`, that is good, and that was not withdrawn.
-    /// Looks at a bounded number of them.
+    /// The oldest request that came before `than`, that is good, and that was not withdrawn; one
+    /// that is held back if no other is. Looks at a bounded number of them.
     pub(crate) fn find_older(&self, than: u64, good: impl Fn(&Request) -> bool) -> Option<u32> {
-        let older =
-            self.order.iter(&self.links).take(LOOKAHEAD).take_while(|&at| self.get(at).asked_at < than);
-        older
+        let older = |list: List| {
+            list.iter(&self.links).take(LOOKAHEAD).take_while(|&at| self.get(at).asked_at < than)
+        };
+        older(self.order)
+            .chain(older(self.held_back))
             .filter(|&at| good(self.get(at)))
             .find(|&at| !matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn()))
     }

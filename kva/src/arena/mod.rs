@@ -238,7 +238,7 @@ impl Inner {
                 return Ok(Heir::Gone);
             };
             let &Request { placement, client, .. } = state.requests.get(at);
-            if !state.space.suits(span.busy(), &placement) {
+            if !state.suits(span.busy(), &placement, client) {
                 state.give(span.busy());
                 return Ok(Heir::Gone);
             }
@@ -353,9 +353,10 @@ impl Arena {
         busy.map(|busy| self.inner.span(busy)).ok_or(SpanAtError::NotTaken(address))
     }
 
-    /// The clock by which this arena orders who waits for it.
+    /// The clock by which this arena orders who waits for it. A [client's](Self::client) also knows
+    /// of its own that wait for its quota.
     pub fn clock(&self) -> &Arc<Clock> {
-        &self.inner.clock
+        self.client.as_ref().map_or(&self.inner.clock, |account| account.clock())
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
@@ -527,7 +528,7 @@ impl Arena {
     /// the span never is free in between (P3). The grow may be asleep in
     /// [`alloc_claiming`](Self::alloc_claiming), or on its way there, or wait as a token
     /// ([`ask`](Self::ask)). If it has its answer already, or asked for a shape that
-    /// `span` does not satisfy, the span is freed as by [`free`](Self::free).
+    /// `span` does not satisfy, or more than its client may have, the span is freed as by [`free`](Self::free).
     ///
     /// # Errors
     /// As [`free`](Self::free).
@@ -550,10 +551,9 @@ impl Arena {
             state.check_held(span)?;
             let head = state.requests.head().map(|head| state.requests.get(head).number);
             let good = |request: &Request| {
-                let len = request.placement.shape().len();
-                state.space.suits(span.busy(), &request.placement)
-                    && state.clients.may_have(request.client, len)
-                    && (head == Some(request.number)
+                state.suits(span.busy(), &request.placement, request.client)
+                    && (request.is_held_back()
+                        || head == Some(request.number)
                         || state.requests.may_pass(request.asked_at, inner.bypass))
             };
             let Some(at) = state.requests.find_older(than, good) else {

@@ -77,7 +77,9 @@ impl Drop for Asked<'_> {
         let mut panics = FirstPanic::default();
         if matches!(verdict, Relocation::Moved | Relocation::Unneeded) {
             // It may be free already: the owner freed it while it was asked.
-            panics.guard(|| drop(arena.release(from, None)));
+            panics.guard(|| {
+                let _ = arena.release(from, None);
+            });
         }
         if verdict != Relocation::Moved {
             panics.guard(|| {
