@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::workloads::scarce;
+use crate::threads::mean_ns;
+use crate::workloads::spans::Sum;
+use crate::workloads::{large, scarce};
 
 /// A group of cases that belong in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -32,6 +34,12 @@ pub enum Bench {
     Create,
     /// Ours: what the pool itself needs for an item.
     Memory,
+    /// Spans of mixed shapes from an arena with many of them out.
+    Spans,
+    /// Spans of 16 KiB of memory.
+    Committed,
+    /// A large span of an arena that is full of small ones.
+    Large,
 }
 
 /// Its name on the command line.
@@ -63,7 +71,27 @@ pub struct Case {
     pub threads: usize,
     /// Of scarce cases only.
     pub scarcity: Option<Scarcity>,
+    /// Of large cases only: how many quanta are wanted at once.
+    pub quanta: Option<u32>,
+    /// Cases of a bench that have the same are prepared and measured in the same rounds. Those of another
+    /// are prepared when these are done: all at once would not fit into memory.
+    pub together: String,
     prepare: Box<dyn Fn() -> Trial>,
+}
+
+/// What so many operations came to, some of which may have failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tried {
+    /// Nanoseconds an operation.
+    pub ns: f64,
+    /// How many of the operations failed, as a share.
+    pub failed: f64,
+}
+
+impl Tried {
+    pub(crate) fn of(sum: Sum, operations: u64) -> Self {
+        Self { ns: mean_ns(&[sum.time], operations), failed: sum.failed as f64 / operations as f64 }
+    }
 }
 
 impl fmt::Debug for Case {
@@ -76,8 +104,12 @@ impl fmt::Debug for Case {
 pub enum Trial {
     /// Does so many operations on each thread; nanoseconds an operation, as one thread sees it.
     Counted(Box<dyn FnMut(u64) -> f64>),
+    /// As counted, of what may fail.
+    Tried(Box<dyn FnMut(u64) -> Tried>),
     /// Goes on for so long.
     Scarce(Box<dyn FnMut(Duration) -> scarce::Outcome>),
+    /// Goes on for so long, of large spans.
+    Large(Box<dyn FnMut(Duration) -> large::Outcome>),
     /// Measures once, in a process that has done nothing else; bytes an item.
     Memory(fn() -> f64),
 }
@@ -86,7 +118,9 @@ impl fmt::Debug for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Counted(_) => "Counted",
+            Self::Tried(_) => "Tried",
             Self::Scarce(_) => "Scarce",
+            Self::Large(_) => "Large",
             Self::Memory(_) => "Memory",
         })
     }
@@ -113,7 +147,19 @@ impl Case {
         prepare: impl Fn() -> M + 'static,
     ) -> Self {
         let prepare = Box::new(move || Trial::Counted(Box::new(prepare())));
-        Self { bench, shape: shape.into(), subject, threads, scarcity: None, prepare }
+        Self::new(bench, shape.into(), subject, threads, prepare)
+    }
+
+    /// A case of one thread whose operations may fail.
+    pub(crate) fn tried<M: FnMut(u64) -> Tried + 'static>(
+        bench: Bench,
+        together: impl Into<String>,
+        shape: impl Into<String>,
+        subject: &'static str,
+        prepare: impl Fn() -> M + 'static,
+    ) -> Self {
+        let prepare = Box::new(move || Trial::Tried(Box::new(prepare())));
+        Self { together: together.into(), ..Self::new(bench, shape.into(), subject, 1, prepare) }
     }
 
     /// A case with fewer objects than threads.
@@ -125,21 +171,56 @@ impl Case {
         measure: impl Fn(Duration) -> scarce::Outcome + Clone + 'static,
     ) -> Self {
         let prepare = Box::new(move || Trial::Scarce(Box::new(measure.clone())));
-        let (bench, shape) = (Bench::Scarce, shape.into());
-        Self { bench, shape, subject, threads, scarcity: Some(scarcity), prepare }
+        Self { scarcity: Some(scarcity), ..Self::new(Bench::Scarce, shape.into(), subject, threads, prepare) }
+    }
+
+    /// A case of an arena that is short of large spans.
+    pub(crate) fn large(
+        shape: impl Into<String>,
+        subject: &'static str,
+        threads: usize,
+        quanta: u32,
+        measure: impl Fn(Duration) -> large::Outcome + Clone + 'static,
+    ) -> Self {
+        let prepare = Box::new(move || Trial::Large(Box::new(measure.clone())));
+        Self { quanta: Some(quanta), ..Self::new(Bench::Large, shape.into(), subject, threads, prepare) }
     }
 
     /// A case that is about bytes.
     pub(crate) fn memory(shape: impl Into<String>, subject: &'static str, measure: fn() -> f64) -> Self {
         let prepare = Box::new(move || Trial::Memory(measure));
-        let (bench, shape) = (Bench::Memory, shape.into());
-        Self { bench, shape, subject, threads: 1, scarcity: None, prepare }
+        Self::new(Bench::Memory, shape.into(), subject, 1, prepare)
+    }
+
+    fn new(
+        bench: Bench,
+        shape: String,
+        subject: &'static str,
+        threads: usize,
+        prepare: Box<dyn Fn() -> Trial>,
+    ) -> Self {
+        Self {
+            bench,
+            shape,
+            subject,
+            threads,
+            scarcity: None,
+            quanta: None,
+            together: String::new(),
+            prepare,
+        }
     }
 
     /// Makes what it needs.
     #[must_use]
     pub fn prepare(&self) -> Trial {
         (self.prepare)()
+    }
+
+    /// Whether the two are to be measured in the same rounds.
+    #[must_use]
+    pub fn is_together_with(&self, other: &Self) -> bool {
+        (self.bench, &self.together) == (other.bench, &other.together)
     }
 
     /// Whether the two are to be compared: the same but for the subject.

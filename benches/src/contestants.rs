@@ -6,6 +6,17 @@ use mimalloc::MiMalloc;
 use tikv_jemallocator::Jemalloc;
 
 use crate::case::Case;
+use crate::source::Source;
+use crate::sources::allocator::Aligned;
+use crate::sources::buddy::Buddy;
+use crate::sources::committed::Committed;
+use crate::sources::locked::Locked;
+use crate::sources::mmap::Mmap;
+use crate::sources::nothing::Nothing;
+use crate::sources::numbers::Numbers;
+use crate::sources::offset::Offset;
+use crate::sources::range::Ranges;
+use crate::sources::tlsf::Tlsf;
 use crate::subject::USUAL;
 use crate::subjects::allocator::Allocator;
 use crate::subjects::array_queue::ArrayQueue;
@@ -23,7 +34,11 @@ use crate::subjects::ours_raw::OursRaw;
 use crate::subjects::ours_raw_by_handle::OursRawByHandle;
 use crate::subjects::ring_alone::RingAlone;
 use crate::subjects::sharded_slab::{ShardedSlab, ShardedSlabOwned};
-use crate::workloads::{burst, bytes, churn, contended, create, memory, remote, scale, scarce, uncontended};
+use crate::workloads::spans::Mix;
+use crate::workloads::{
+    burst, bytes, churn, committed, contended, create, large, memory, remote, scale, scarce, spans,
+    uncontended,
+};
 
 /// The name of the subject that others are compared with.
 pub const OURS: &str = "ours";
@@ -82,6 +97,7 @@ pub fn cases() -> Vec<Case> {
     scale::add(&mut cases);
     create::add(&mut cases);
     memory::add(&mut cases);
+    arenas(&mut cases);
 
     // Side by side with what they are compared with, in the order of the tables above.
     cases.sort_by_key(|case| case.bench);
@@ -91,6 +107,41 @@ pub fn cases() -> Vec<Case> {
         grouped.insert(after.map_or(grouped.len(), |at| at + 1), case);
     }
     grouped
+}
+
+/// The cases of what spans are taken from.
+fn arenas(cases: &mut Vec<Case>) {
+    use spans::{FILLS, LIVE, Part};
+    let all = Part { mixes: &Mix::ALL, live: &LIVE, fills: &FILLS };
+    spans::add::<Numbers>(cases, all);
+    // A system call for each, and tens of GiB of addresses: once is enough.
+    spans::add::<Committed<false>>(cases, Part { fills: &[80], ..all });
+    spans::add::<Nothing>(cases, Part { mixes: &[Mix::OneToSixteen], fills: &[80], ..all });
+
+    macro_rules! peer {
+        ($peer:ty, $part:expr) => {
+            spans::add::<Locked<$peer>>(cases, $part);
+            // The lock takes the same wherever it is.
+            spans::add::<$peer>(cases, Part { live: &LIVE[..1], ..$part });
+        };
+    }
+    // Shapes that it does not know it is not asked for.
+    peer!(Offset, Part { mixes: &[Mix::OneToSixteen], ..all });
+    peer!(Tlsf, Part { mixes: &[Mix::OneToSixteen], ..all });
+    peer!(Buddy, Part { mixes: &[Mix::FourAtFour, Mix::PowersOfTwo], ..all });
+    // It looks through all free ranges: a million of spans it would not have freed today.
+    peer!(Ranges, Part { live: &LIVE[..2], ..all });
+
+    large::add::<large::Ours>(cases, &large::SHAPES);
+    large::add::<large::Barging<Ranges>>(cases, &large::SHAPES);
+    large::add::<large::Barging<Offset>>(cases, &large::SHAPES[2..]);
+
+    committed::add::<Committed<false>>(cases, OURS);
+    committed::add::<Committed<true>>(cases, Committed::<true>::NAME);
+    committed::add::<Mmap>(cases, Mmap::NAME);
+    committed::add::<Aligned<System>>(cases, Aligned::<System>::NAME);
+    committed::add::<Aligned<MiMalloc>>(cases, Aligned::<MiMalloc>::NAME);
+    committed::add::<Aligned<Jemalloc>>(cases, Aligned::<Jemalloc>::NAME);
 }
 
 #[cfg(test)]

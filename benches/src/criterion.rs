@@ -8,7 +8,7 @@ use crate::case::{Bench, Case, Trial};
 use crate::contestants::cases;
 use crate::threads::abort_on_panic;
 
-/// How long a scarce case goes on for a sample. It is not told how much to do but for how long, since
+/// How long a scarce case, or one of large spans, goes on for a sample. It is not told how much to do but for how long, since
 /// the share of each thread is what is asked.
 const SCARCE: Duration = Duration::from_millis(50);
 
@@ -39,7 +39,9 @@ fn bench(criterion: &mut Criterion, case: &Case) {
         bencher.iter_custom(|operations| {
             let ns = match trial {
                 Trial::Counted(measure) => measure(operations),
+                Trial::Tried(measure) => measure(operations).ns,
                 Trial::Scarce(measure) => measure(SCARCE).ns(),
+                Trial::Large(measure) => measure(SCARCE).ns(),
                 Trial::Memory(_) => unreachable!("bytes are not Criterion's"),
             };
             Duration::from_secs_f64(ns * operations as f64 / 1e9)

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`subject`] | what is measured, and what a thread does with it |
 //! | [`subjects`] | the subjects, a file each |
+//! | [`source`], [`sources`] | the same of what spans are taken from |
 //! | [`workloads`] | what is done with them, a file each |
 //! | [`contestants`] | the table of who takes part in what |
 //! | [`case`] | one subject in one workload, ready to be measured |
@@ -25,6 +26,10 @@ pub mod criterion;
 mod overtakes;
 #[cfg(not(loom))]
 pub mod results;
+#[cfg(not(loom))]
+pub mod source;
+#[cfg(not(loom))]
+pub mod sources;
 #[cfg(not(loom))]
 pub mod statistics;
 #[cfg(not(loom))]

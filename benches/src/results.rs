@@ -55,9 +55,15 @@ pub struct Row {
     pub ratio_to_ours: Option<f64>,
     /// A figure for each round, in nanoseconds an operation.
     pub samples: Vec<f64>,
+    /// Of spans: how many of the operations found none, as a share; the mean of the rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<f64>,
     /// Of scarce cases.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub scarce: Option<Scarce>,
+    /// Of large spans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<Large>,
     /// Of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_item: Option<f64>,
@@ -79,6 +85,23 @@ pub struct Scarce {
     pub fairness: Option<f64>,
     /// The most that any waiter was overtaken by later arrivals, if that was counted.
     pub largest_bypass: Option<u64>,
+}
+
+/// What is said of large spans besides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Large {
+    /// How many quanta each was.
+    pub quanta: u32,
+    /// How many were asked for.
+    pub asked: u64,
+    /// How many of them were served, before they were given up.
+    pub served: u64,
+    /// How long they waited, in all rounds. Those that were given up are in it with the time until then.
+    pub wait_ns: Waits,
+    /// The most singles that were granted while one waited.
+    pub most_overtaken: u64,
+    /// Singles granted a second meanwhile, to all threads together, the median of the rounds.
+    pub singles_per_s: f64,
 }
 
 /// Quantiles of waits, in nanoseconds.

@@ -13,6 +13,12 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     }
 }
 
+/// The mean; none of none.
+#[must_use]
+pub fn mean(samples: &[f64]) -> Option<f64> {
+    (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+}
+
 /// The median over the rounds of how many times as long `these` took as `those` did in the same
 /// round. A machine that was slow for a round was slow for both.
 ///
@@ -42,6 +48,12 @@ mod tests {
         assert_eq!(median(&[3.0]), Some(3.0));
         assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), Some(3.0));
+    }
+
+    #[test]
+    fn the_mean_is_of_all() {
+        assert_eq!(mean(&[]), None);
+        assert_eq!(mean(&[9.0, 1.0, 2.0]), Some(4.0));
     }
 
     #[test]

@@ -231,6 +231,7 @@ impl GrowTable {
     /// the back-end will never deliver to it, and should be told to forget it.
     #[must_use]
     pub fn withdraw(&self, id: GrowId) -> bool {
+        debug_assert_eq!(id.table, self.id, "a request of another table");
         self.elect(id, WITHDRAWN)
     }
 

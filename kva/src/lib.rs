@@ -21,7 +21,10 @@ mod arena;
 pub mod bias;
 mod clients;
 mod clock;
+pub mod frames;
 pub mod grow;
+#[doc(hidden)]
+pub mod holds;
 #[doc(hidden)]
 pub mod list;
 #[doc(hidden)]
@@ -43,7 +46,12 @@ pub use arena::{
     Shortage, SpanAtError, SpanGrow,
 };
 pub use clock::{Clock, NEVER};
+pub use frames::{
+    Compaction, FrameAllocError, Frames, FramesBuilder, FramesError, FramesStats, Page, PinError, Pinned,
+    PinnedMut, Run,
+};
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
+pub use holds::{client, deadlock};
 pub use placement::{Fit, Placement, PlacementError};
 pub use region::{Decommit, Region, Reserve};
 pub use shape::{Shape, ShapeError, Span};

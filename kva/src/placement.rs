@@ -21,7 +21,9 @@ pub enum Fit {
     /// that does.
     #[default]
     Instant,
-    /// The shortest that does, to within an eighth of its length (`VM_BESTFIT`).
+    /// The shortest that does, to within an eighth of its length (`VM_BESTFIT`). Of the runs that
+    /// are only just long enough, 64 are looked at; if none of them does, one is taken that is
+    /// sure to, or else the leftmost that does.
     Best,
 }
 

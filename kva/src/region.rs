@@ -55,19 +55,38 @@ pub enum Decommit {
 pub struct Reserve {
     decommit: Decommit,
     huge_pages: bool,
+    align: usize,
 }
 
 impl Reserve {
     /// Memory is never decommitted, no huge pages.
     #[must_use]
     pub const fn new() -> Self {
-        Self { decommit: Decommit::Never, huge_pages: false }
+        Self { decommit: Decommit::Never, huge_pages: false, align: 0 }
     }
 
     /// When freed memory goes back to the kernel.
     #[must_use]
     pub const fn decommit(mut self, policy: Decommit) -> Self {
         self.decommit = policy;
+        self
+    }
+
+    /// The region starts at a multiple of `bytes`, a power of two, also where it would not
+    /// [without](Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
+    ///
+    /// ```
+    /// # if kva::sync::IS_MODEL { return Ok(()) }
+    /// use kva::{Arena, Region, Reserve};
+    ///
+    /// let giant = 1 << 30;
+    /// let arena = Arena::new(Region::reserve(2 * giant, Reserve::new().align(giant))?, giant)?;
+    /// assert_eq!(arena.quanta(), 2);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn align(mut self, bytes: usize) -> Self {
+        self.align = bytes;
         self
     }
 
@@ -125,14 +144,16 @@ impl Region {
 
     /// `bytes` bytes of address space, reserved by `mmap(2)` and inaccessible until
     /// taken. It starts at a multiple of its length, rounded up to a power of two, or of
-    /// 2 MiB if it is longer. Unmapped when the arena is dropped.
+    /// 2 MiB if it is longer, or of what [`Reserve::align`] says if that is more. Unmapped when
+    /// the arena is dropped.
     ///
     /// Taking a span commits it: `mprotect(2)` makes it accessible, which fails if the
     /// kernel's accounting refuses the memory. The failure reaches whoever asked, as
     /// [`AllocError::Commit`](crate::AllocError::Commit).
     ///
     /// # Errors
-    /// `bytes` is zero or no multiple of the page size, or `mmap(2)` fails.
+    /// `bytes` is zero or no multiple of the page size, the alignment asked for is no power of two,
+    /// or `mmap(2)` fails.
     pub fn reserve(bytes: usize, how: Reserve) -> io::Result<Self> {
         let page = rustix::param::page_size();
         if bytes == 0 || !bytes.is_multiple_of(page) {
@@ -143,6 +164,13 @@ impl Region {
         }
         // Aligned as its largest spans may want it, and as huge pages do.
         let align = bytes.checked_next_power_of_two().unwrap_or(ALIGN).clamp(page, ALIGN);
+        if how.align != 0 && !how.align.is_power_of_two() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a region at a multiple of {}: it must be a power of two", how.align),
+            ));
+        }
+        let align = align.max(how.align);
         let Some(mapped) = bytes.checked_add(align - page) else {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
         };

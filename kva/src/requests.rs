@@ -22,6 +22,9 @@
 //! quantum waits until one is freed; one of `n` waits for as many as are busy in its window, at
 //! most `n`, and each of these has the same time to be freed by itself while others go on. After
 //! that whatever is freed stays free until the request has what it waits for.
+//!
+//! So each request has a limit of its own, and a short one behind a long one may reach it first:
+//! nobody passes any older one that has.
 
 use std::task::Waker;
 
@@ -72,17 +75,14 @@ pub(crate) struct Request {
     /// Sets it apart from all requests there ever were.
     pub(crate) number: u64,
     held_back: bool,
-    /// [`Requests::overtakes`] when it came, less what it was overtaken by then. While it is
-    /// held back: how often it was overtaken.
+    /// [`Requests::overtakes`] when it came, and what they may become before nobody passes it any
+    /// more. While it is held back: how often it was overtaken, and how often it may be in all.
     overtakes_before: u64,
+    pub(crate) limit: u64,
     state: State,
 }
 
 impl Request {
-    pub(crate) const fn is_held_back(&self) -> bool {
-        self.held_back
-    }
-
     /// The table of the grows of who asks, if it is known.
     pub(crate) fn owner(&self) -> Option<u32> {
         match &self.state {
@@ -108,6 +108,9 @@ pub(crate) struct Requests {
     overtakes: u64,
     /// The most that any request was overtaken, of those that left.
     most_overtaken: u64,
+    /// The least of the limits of those in order, if it is known; else no more than that.
+    least_limit: u64,
+    least_is_known: bool,
 }
 
 impl Requests {
@@ -155,14 +158,20 @@ impl Requests {
         self.head().map_or(NEVER, |head| self.get(head).asked_at)
     }
 
-    /// Whether somebody who came at `asked_at` may be granted a span now, where at
-    /// most `bypass` a quantum of its length may overtake a waiting request (P4).
-    pub(crate) fn may_pass(&self, asked_at: u64, bypass: u32) -> bool {
-        self.head().is_none_or(|head| {
-            let head = self.get(head);
-            let most = u64::from(bypass) * u64::from(head.placement.shape().len());
-            asked_at < head.asked_at || self.overtakes - head.overtakes_before < most
-        })
+    /// Whether somebody who came at `asked_at`, and is not in line, may be granted a span now (P4).
+    pub(crate) fn may_pass(&mut self, asked_at: u64) -> bool {
+        if !self.least_is_known {
+            let limits = self.order.iter(&self.links).map(|at| self.get(at).limit);
+            self.least_limit = limits.min().unwrap_or(u64::MAX);
+            self.least_is_known = true;
+        }
+        let mut older = self.order.iter(&self.links).take_while(|&at| self.get(at).asked_at < asked_at);
+        self.overtakes < self.least_limit || older.all(|at| self.may_be_passed(self.get(at).limit))
+    }
+
+    /// Whether one more may pass a request with this limit.
+    pub(crate) fn may_be_passed(&self, limit: u64) -> bool {
+        self.overtakes < limit
     }
 
     /// How often the request that was overtaken most has been, of those that left the queue.
@@ -178,8 +187,17 @@ impl Requests {
     }
 
     /// Queues a request; answers where it is kept.
-    pub(crate) fn push(&mut self, placement: Placement, asked_at: u64, client: u16, asker: Asker) -> u32 {
+    /// At most `bypass` a quantum of its length may overtake it.
+    pub(crate) fn push(
+        &mut self,
+        placement: Placement,
+        asked_at: u64,
+        client: u16,
+        bypass: u32,
+        asker: Asker,
+    ) -> u32 {
         self.numbers += 1;
+        let most = u64::from(bypass) * u64::from(placement.shape().len());
         let request = Request {
             placement,
             asked_at,
@@ -187,6 +205,7 @@ impl Requests {
             number: self.numbers,
             held_back: false,
             overtakes_before: self.overtakes,
+            limit: self.overtakes + most,
             state: State::Waiting(asker),
         };
         let at = if let Some(at) = self.vacant.pop() {
@@ -218,11 +237,15 @@ impl Requests {
         {
             before = List::prev(&self.links, older);
         }
+        if !self.get(at).held_back {
+            self.least_limit = self.least_limit.min(self.get(at).limit);
+        }
         let (list, links) = self.list(at);
         list.insert_after(links, before, at);
     }
 
     fn unlink(&mut self, at: u32) {
+        self.least_is_known &= self.get(at).limit > self.least_limit;
         let (list, links) = self.list(at);
         list.remove(links, at);
     }
@@ -232,7 +255,12 @@ impl Requests {
         self.unlink(at);
         let entry = &mut self.entries[at as usize];
         entry.held_back = held_back;
-        entry.overtakes_before = self.overtakes - entry.overtakes_before;
+        let now = self.overtakes;
+        (entry.overtakes_before, entry.limit) = if held_back {
+            (now - entry.overtakes_before, entry.limit - entry.overtakes_before)
+        } else {
+            (now - entry.overtakes_before, now - entry.overtakes_before + entry.limit)
+        };
         self.link(at);
     }
 
@@ -330,16 +358,27 @@ impl Requests {
         all.into_iter().find(|&at| self.asker(at).claim() == Some(id))
     }
 
-    /// The oldest request that came before `than`, that is good, and that was not withdrawn; one
-    /// that is held back if no other is. Looks at a bounded number of them.
+    /// The oldest request that came before `than`, that is good, that was not withdrawn, and that
+    /// may pass those before it; one that is held back, and passes nobody, if no other is. Looks at
+    /// a bounded number of them.
     pub(crate) fn find_older(&self, than: u64, good: impl Fn(&Request) -> bool) -> Option<u32> {
-        let older = |list: List| {
-            list.iter(&self.links).take(LOOKAHEAD).take_while(|&at| self.get(at).asked_at < than)
+        let is_good = |request: &Request, at| {
+            let withdrawn = matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
+            !withdrawn && good(request)
         };
-        older(self.order)
-            .chain(older(self.held_back))
-            .filter(|&at| good(self.get(at)))
-            .find(|&at| !matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn()))
+        let mut least = u64::MAX;
+        for at in self.order.iter(&self.links).take(LOOKAHEAD) {
+            let request = self.get(at);
+            if request.asked_at >= than || !self.may_be_passed(least) {
+                break;
+            }
+            if is_good(request, at) {
+                return Some(at);
+            }
+            least = least.min(request.limit);
+        }
+        let held_back = self.held_back.iter(&self.links).take(LOOKAHEAD);
+        held_back.take_while(|&at| self.get(at).asked_at < than).find(|&at| is_good(self.get(at), at))
     }
 
     /// Whether the grow `id` slept here and has its answer, which it has not taken yet.

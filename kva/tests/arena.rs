@@ -507,6 +507,32 @@ fn the_bypass_is_how_many_may_overtake() {
     }
 }
 
+/// A short request behind a long one has a limit of its own, which it may reach first.
+#[test]
+fn nobody_passes_any_older_request_once_too_often() {
+    let arena = Arena::with_bypass(Region::numbers(16), 1, 1).unwrap();
+    let spans = take_all(&arena);
+    for start in (0..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let asker = Asker::new(3);
+    asker.queue(&arena, 0, shape(4));
+    let short = asker.queue(&arena, 1, shape(2));
+    let pass = || arena.free(arena.try_alloc(shape(1))?).map_err(|error| panic!("{error}"));
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    // Once it is gone the long one may be passed twice more.
+    assert!(asker.table.withdraw(short));
+    arena.forget(short);
+    assert_eq!([pass(), pass(), pass()], [Ok(()), Ok(()), Err(AllocError::Scarce)]);
+    for start in (1..16).step_by(2) {
+        arena.free(spans[&start]).unwrap();
+    }
+    let [Ok(span)] = asker.ends.take()[..] else { panic!("the long one") };
+    assert_eq!(arena.stats().most_overtaken, 4);
+    arena.free(span).unwrap();
+    assert_whole(&arena);
+}
+
 /// Thieves on threads of their own, that take and free as fast as they can: the head, which
 /// needs everything, is served all the same.
 #[test]
@@ -1047,5 +1073,80 @@ fn a_withdrawn_request_is_forgotten_although_its_slot_is_in_use_again() {
     assert_eq!(arena.stats().waiting, 1, "the first is gone, the second is not");
     arena.forget(second);
     arena.free(held).unwrap();
+    assert_whole(&arena);
+}
+
+/// A hook that knows better than the arena where there will be room.
+struct Aims {
+    at: u32,
+    held: Mutex<Vec<Span>>,
+    arena: Arena,
+    windows: Mutex<Vec<Option<std::ops::Range<u32>>>>,
+}
+
+impl Reclaim for Aims {
+    fn reclaim(&self, shortage: &Shortage<'_>) {
+        self.windows.lock().push(shortage.window());
+        for bad in [self.at + 1, 9, 16, u32::MAX] {
+            assert!(!shortage.aim(bad), "no four fit at {bad}, aligned");
+        }
+        assert!(shortage.aim(self.at));
+        // What was withheld before is not any more: all that is free is here.
+        let taken: Vec<_> = std::iter::from_fn(|| shortage.try_alloc_elsewhere(shape(1)).ok()).collect();
+        assert!(taken.iter().all(|span| !(self.at..self.at + 4).contains(&span.start())));
+        let held: Vec<_> = self.held.lock().drain(..).collect();
+        for span in taken.into_iter().chain(held) {
+            self.arena.free(span).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hook_moves_the_window_to_where_it_makes_room() {
+    let arena = numbers(16);
+    let mut spans = take_all(&arena);
+    // The arena aims at 0..4, of which one is busy for good; the hook has 8..12.
+    for free in 1..4 {
+        arena.free(spans.remove(&free).unwrap()).unwrap();
+    }
+    let held = (8..12).map(|at| spans.remove(&at).unwrap()).collect();
+    let hook =
+        Arc::new(Aims { at: 8, held: Mutex::new(held), arena: arena.clone(), windows: Mutex::default() });
+    arena.register(&GrowTable::new(0), Arc::downgrade(&hook) as Weak<dyn Reclaim>);
+    let four = arena.alloc_timeout(aligned(4, 4), Duration::from_secs(20)).unwrap();
+    assert_eq!(four.range(), 8..12);
+    assert_eq!(hook.windows.lock()[0], Some(0..4));
+    arena.free(four).unwrap();
+    for span in spans.into_values() {
+        arena.free(span).unwrap();
+    }
+    assert_whole(&arena);
+}
+
+/// Two hooks that want the window in two places: the first has it, and they do not move it for ever.
+#[test]
+fn only_one_hook_moves_a_window() {
+    struct Greedy(u32, AtomicUsize, AtomicUsize);
+    impl Reclaim for Greedy {
+        fn reclaim(&self, shortage: &Shortage<'_>) {
+            self.1.fetch_add(1, SeqCst);
+            self.2.fetch_add(usize::from(shortage.aim(self.0)), SeqCst);
+        }
+    }
+    let arena = numbers(16);
+    let spans = take_all(&arena);
+    let hooks = [4, 8].map(|at| Arc::new(Greedy(at, AtomicUsize::new(0), AtomicUsize::new(0))));
+    for hook in &hooks {
+        arena.register(&GrowTable::new(0), Arc::downgrade(hook) as Weak<dyn Reclaim>);
+    }
+    for _ in 0..2 {
+        assert_eq!(arena.alloc_timeout(aligned(4, 4), Duration::ZERO), Err(AllocError::TimedOut));
+        assert!(hooks[0].2.swap(0, SeqCst) > 0, "the first had its way");
+        assert_eq!(hooks[1].2.load(SeqCst), 0, "the second had not");
+        assert!(hooks.iter().all(|hook| hook.1.swap(0, SeqCst) < 4), "and then it was over");
+    }
+    for span in spans.into_values() {
+        arena.free(span).unwrap();
+    }
     assert_whole(&arena);
 }

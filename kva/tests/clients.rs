@@ -187,7 +187,6 @@ fn an_account_is_open_while_it_has_anything() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "the checks before each unlock look at all clients")]
 fn there_are_so_many_clients_and_no_more() {
     let arena = numbers(1);
     let mut clients: Vec<_> = std::iter::from_fn(|| arena.client(Client::new("")).ok()).collect();

@@ -361,3 +361,17 @@ fn quanta_larger_than_pages_are_committed_whole() {
     arena.free(span).unwrap();
     assert_eq!(access(&range), "---p");
 }
+
+#[test]
+fn a_region_is_as_aligned_as_was_asked_for() {
+    for align in [1 << 22, 1 << 30] {
+        let region = Region::reserve(1 << 21, Reserve::new().align(align)).unwrap();
+        assert_eq!(region.base().unwrap().addr().get() % align, 0);
+    }
+    for align in [1, 4096] {
+        assert!(Region::reserve(1 << 21, Reserve::new().align(align)).is_ok(), "less than it has anyway");
+    }
+    let error = Region::reserve(1 << 21, Reserve::new().align(3)).unwrap_err();
+    assert_eq!(error.to_string(), "a region at a multiple of 3: it must be a power of two");
+    assert!(Region::reserve(1 << 21, Reserve::new().align(1 << 63)).is_err(), "no such addresses");
+}

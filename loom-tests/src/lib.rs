@@ -13,6 +13,8 @@
 //!   known-bad mode.
 //! - [`naive`] has the whole pool that does without a protocol, and [`naive_arena`] the arena
 //!   that keeps nothing for who waits.
+//! - [`paged`] has a page that is pinned and moved, of scripted memory, and gates that lack a part
+//!   of the protocol.
 
 pub mod asking;
 pub mod backends;
@@ -22,5 +24,6 @@ pub mod factories;
 pub mod historical;
 pub mod naive;
 pub mod naive_arena;
+pub mod paged;
 pub mod run;
 pub mod world;

@@ -79,7 +79,9 @@ fn reaim<Q: Quanta>(quanta: Q, thefts: usize, moved: &Witness) {
     moved.saw(stolen.iter().any(|quantum| quanta.at(*quantum) < 2));
     quanta.free(middle);
     assert!(quanta.is_served(), "starved, although nothing in its window is busy");
-    stolen.into_iter().for_each(|quantum| quanta.free(quantum));
+    for quantum in stolen {
+        quanta.free(quantum);
+    }
     quanta.end();
 }
 

@@ -75,7 +75,9 @@ impl<B: Backend> Core<B> {
             mark.unwrap_or_else(|| self.index.link(self.index.slot(round.ptr))).set(OUT);
         }
         if CHECKED {
-            self.index.note_caller(self.index.slot(round.ptr), Some(caller));
+            let slot = self.index.slot(round.ptr);
+            self.index.note_caller(slot, Some(caller));
+            self.note_got(slot);
         }
     }
 
@@ -129,6 +131,7 @@ impl<B: Backend> Core<B> {
     #[inline(always)]
     fn put_object_by(&self, round: Round, put: impl FnOnce() -> bool) -> bool {
         debug_assert!(self.keeps_objects());
+        self.note_puts_round(round);
         if CHECKED { self.forget_caller_if(round, put) } else { put() }
     }
 
@@ -138,6 +141,7 @@ impl<B: Backend> Core<B> {
         debug_assert!(!self.keeps_objects());
         let mark = self.index.mark(ptr).or_else(|| self.index.mark_of_later_look(ptr));
         let Some(mark) = mark.filter(|mark| mark.get() == OUT) else { return false };
+        self.note_puts_round(Round { ptr });
         // Before it is in a cache: then it may be anybody's.
         mark.set(CACHED);
         let done = if CHECKED { self.forget_caller_if(Round { ptr }, put) } else { put() };
@@ -180,7 +184,9 @@ impl<B: Backend> Core<B> {
         let owned = self.own();
         let mut state = self.lock_for_cache();
         if !state.is_at_rest() {
-            return state.take_beside(want);
+            let loan = state.take_beside(want);
+            drop(state);
+            return loan.inspect(|loan| self.note_got(loan.slot));
         }
         if let Some(round) = owned.as_ref().and_then(|owned| state.take_through(owned)) {
             drop(state);
@@ -200,7 +206,7 @@ impl<B: Backend> Core<B> {
         if registers {
             self.register();
         }
-        loan
+        loan.inspect(|loan| self.note_got(loan.slot))
     }
 
     /// Puts an item where no law of rest can break by that: nobody waits, or who does knows. By way of

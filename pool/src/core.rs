@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 use kva::bias::Bias;
+use kva::holds::{Holds, as_nobody};
 use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
 use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shortage, Sink};
 
@@ -48,6 +49,7 @@ pub(crate) struct Core<B: Backend> {
     pub(crate) destroy: Option<Destroy>,
     table: Arc<GrowTable>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) holds: Holds,
     state: Mutex<State<B>>,
     _leak: LeakCheck,
 }
@@ -249,12 +251,14 @@ impl<B: Backend> Core<B> {
             destroy,
             table,
             clock,
+            holds: Holds::new(),
             state,
             _leak: LeakCheck::new(),
         });
         let weak = Arc::downgrade(&core);
         let pool: Weak<dyn Reclaim> = weak;
         core.backend.attach(&core.table, pool);
+        core.make_known();
         Ok(core)
     }
 
@@ -385,6 +389,7 @@ impl<B: Backend> Core<B> {
     }
 
     fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
+        self.note_puts(loan.slot);
         match self.put_at_rest(loan) {
             Ok(put) => put,
             Err(state) => {
@@ -430,6 +435,7 @@ impl<B: Backend> Core<B> {
 
     /// An item stays out on purpose.
     pub(crate) fn leak(&self, round: Round) {
+        self.note_puts_round(round);
         self.lock().leak(self.index.slot(round.ptr));
     }
 
@@ -504,7 +510,11 @@ impl<B: Backend> Core<B> {
                 Err(TryGetError::Exhausted)
             });
             match look? {
-                Look::Got(kept) => return Ok(kept.into_loans()),
+                Look::Got(kept) => {
+                    let loans = kept.into_loans();
+                    self.note_got_all(&loans);
+                    return Ok(loans);
+                }
                 Look::Sweeps => self.sweep(),
                 Look::Gathers(elsewhere) => match self.bring_page() {
                     Ok(Some(arrival)) => arrived = Some(arrival),
@@ -531,10 +541,12 @@ impl<B: Backend> Core<B> {
         let held = B::CREATES && self.change(|state, _| state.gather_for(want));
         if held {
             let slot = HeldSlot::gathering(self);
-            if let Some(page) = self.backend.empty_page() {
+            if let Some(page) = as_nobody(|| self.backend.empty_page()) {
                 let arrival = self.arrival(page);
                 slot.taken();
-                return Ok(self.change(|state, _| state.lend_new_page(arrival, want)));
+                let loan = self.change(|state, _| state.lend_new_page(arrival, want));
+                self.note_got(loan.slot);
+                return Ok(loan);
             }
         }
         Ok(self.try_get(want, Rest::default())?.first)
@@ -568,7 +580,7 @@ impl<B: Backend> Core<B> {
     /// the back-end is scarce. Without a page, the slot is given back.
     pub(crate) fn bring_page(&self) -> Result<Option<Arrival<B>>, TryGetError<B::Error>> {
         let slot = HeldSlot::gathering(self);
-        match self.backend.try_page(self.carve.page) {
+        match as_nobody(|| self.backend.try_page(self.carve.page)) {
             Ok(Some(page)) => {
                 let arrival = self.arrival(page);
                 slot.taken();

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use kva::holds::{self, Asleep, as_nobody};
 use kva::sync::{Arc, block_on};
 use kva::{Answer, GrowId, NEVER, Refusal, Work};
 
@@ -89,6 +90,8 @@ struct Progress {
     works: Works,
     /// Whether some of it ended since it last looked for an object.
     has_brought: bool,
+    /// Whether it is known to do nothing until it is served.
+    asleep: Asleep,
 }
 
 impl Progress {
@@ -102,7 +105,7 @@ impl Progress {
         let works = &mut self.works.0;
         let before = works.len();
         let context = &mut Context::from_waker(waker);
-        works.retain_mut(|(_, work)| Pin::new(work).poll(context).is_pending());
+        works.retain_mut(|(_, work)| as_nobody(|| Pin::new(work).poll(context)).is_pending());
         works.len() < before
     }
 
@@ -124,6 +127,7 @@ impl Progress {
     /// It has its outcome. Others go on with what it drove, or nobody does.
     fn end<B: Backend>(&mut self, core: &Core<B>, outcome: Outcome<B::Error>) -> Outcome<B::Error> {
         self.started = false;
+        self.asleep.end();
         if self.works.0.is_empty() {
             return outcome;
         }
@@ -153,6 +157,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             alarm: Alarm::default(),
             works: Works(Vec::new()),
             has_brought: false,
+            asleep: Asleep::new(),
         };
         Self { core, node, progress }
     }
@@ -167,7 +172,7 @@ impl<'a, B: Backend> Getter<'a, B> {
     ) -> Outcome<B::Error> {
         match core.take_now(want) {
             Some(loan) => Ok(Loans::one(loan)),
-            None => Self::new(core, want, rest, patience).run(),
+            None => Self::new(core, Want { client: holds::current(), ..want }, rest, patience).run(),
         }
     }
 
@@ -178,15 +183,16 @@ impl<'a, B: Backend> Getter<'a, B> {
         rest: Rest,
         patience: Patience,
     ) -> Outcome<B::Error> {
-        match core.take_now(want) {
+        match as_nobody(|| core.take_now(want)) {
             Some(loan) => Ok(Loans::one(loan)),
             None => Self::new(core, want, rest, patience).await,
         }
     }
 
     fn run(self) -> Outcome<B::Error> {
+        let core = self.core;
         let mut getter = std::pin::pin!(self);
-        block_on(|waker, passed| {
+        let outcome = block_on(|waker, passed| {
             if let Poll::Ready(outcome) = getter.as_mut().poll_by(Driver::Thread, waker) {
                 return ControlFlow::Break(outcome);
             }
@@ -195,8 +201,24 @@ impl<'a, B: Backend> Getter<'a, B> {
             {
                 return ControlFlow::Break(outcome);
             }
-            ControlFlow::Continue(getter.progress.until())
-        })
+            let until = getter.progress.until();
+            if until.is_none() {
+                getter.as_mut().falls_asleep();
+            }
+            ControlFlow::Continue(until)
+        });
+        if let Ok(loans) = &outcome {
+            core.note_got_all(loans);
+        }
+        outcome
+    }
+
+    /// Nothing is left to do for it but to sleep, unless it drives something.
+    fn falls_asleep(self: Pin<&mut Self>) {
+        let (core, _, progress) = self.parts();
+        if progress.works.0.is_empty() {
+            progress.asleep.begin(&core.holds);
+        }
     }
 
     #[allow(clippy::type_complexity, reason = "its three fields")]
@@ -221,6 +243,7 @@ impl<'a, B: Backend> Getter<'a, B> {
             }
         }
         progress.started = true;
+        progress.asleep.end();
         let mut unsaid = Unsaid::new(core, None);
         let mut gathered = None;
         let mut leaves: Option<Leaves<'_>> = None;
@@ -252,7 +275,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                     progress.begin_to_wait();
                     event!(core, "asks for a page", grow = id);
                     let grow = if B::SLEEPS { grow.until(progress.until()) } else { grow };
-                    match core.backend().ask(core.carve.page, grow) {
+                    match as_nobody(|| core.backend().ask(core.carve.page, grow)) {
                         Answer::Now(committed, answer) => {
                             // Before the token is given up: if this panics, it refuses itself.
                             let answer = answer.map(|page| core.arrival(page));

@@ -24,6 +24,7 @@
 use std::panic::Location;
 use std::ptr::NonNull;
 
+use kva::holds::Holders;
 use kva::sync::CHECKED;
 use kva::sync::unseen::{AtomicU32, AtomicUsize, SetOnce, StaticRef, zeroed};
 
@@ -51,6 +52,8 @@ struct Segment {
     links: Box<[AtomicU32]>,
     /// Who has each item that is out, where things are checked; else empty.
     callers: Box<[Caller]>,
+    /// Which client has it, where that is tracked.
+    holders: Holders,
     /// Pages by where they start, open addressing: the page's place in this segment plus one; 0: none.
     buckets: Box<[AtomicU32]>,
 }
@@ -64,6 +67,7 @@ impl Segment {
             bases: zeroed(pages)?,
             links: zeroed(all)?,
             callers: zeroed(if CHECKED { all } else { 0 })?,
+            holders: Holders::new(all)?,
             buckets: zeroed(buckets)?,
         })
     }
@@ -251,6 +255,12 @@ impl Index {
         }
         let (segment, at) = self.segment(slot.page);
         segment.callers[at * self.carve.items as usize + slot.index as usize].get()
+    }
+
+    /// Which client has an item that is out, and others, where that is tracked; and its place there.
+    pub(crate) fn holders(&self, slot: Slot) -> (&Holders, usize) {
+        let (segment, at) = self.segment(slot.page);
+        (&segment.holders, at * self.carve.items as usize + slot.index as usize)
     }
 
     /// Tells `f` who has the items that are out, where that is known: in builds that check.

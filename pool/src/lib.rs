@@ -62,6 +62,7 @@ mod getter;
 mod grows;
 mod guard;
 mod handle;
+mod holding;
 mod index;
 mod knobs;
 mod ledger;

@@ -105,6 +105,11 @@ impl Rest {
         self.0.get_or_insert_default().push(loan);
     }
 
+    /// One by one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Loan> {
+        self.0.iter().flat_map(|list| list.iter())
+    }
+
     /// The list of them.
     pub(crate) fn into_list(self) -> Vec<Loan> {
         self.0.map_or_else(Vec::new, |list| *list)

@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use kva::holds::as_nobody;
 use kva::sync::{Arc, block_on_future};
 
 use crate::backend::Backend;
@@ -199,7 +200,7 @@ impl<T, B: Backend> Shelf<T, B> {
         let counts = CountsInvalid(&self.core);
         let good = match &self.life.validate {
             Validate::Never => true,
-            Validate::Now(is_good) => is_good(&mut *suspect.0),
+            Validate::Now(is_good) => as_nobody(|| is_good(&mut *suspect.0)),
             Validate::Async(will_be_good) => will_be_good(&mut *suspect.0).await,
         };
         if good {
@@ -210,7 +211,7 @@ impl<T, B: Backend> Shelf<T, B> {
 
     fn construct(&self, construct: &Construct<T>, loan: &mut Loan) -> Result<(), ConstructError> {
         let counts = CountsFailure(&self.core);
-        let object = construct()?;
+        let object = as_nobody(construct)?;
         std::mem::forget(counts);
         // SAFETY: a loan is the exclusive use of an item, whose layout is `T`'s, and there
         // is no object in this one.
@@ -241,7 +242,7 @@ impl<T, B: Backend> Shelf<T, B> {
         // SAFETY: there is an object in the item, which nobody else has.
         let object = unsafe { object.as_mut() };
         let mut panics = FirstPanic::default();
-        if panics.guard(|| reset(object)) {
+        if panics.guard(|| as_nobody(|| reset(object))) {
             self.core.put_object(round);
         } else {
             panics.guard(|| self.discard(round));

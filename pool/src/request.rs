@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use kva::holds::Client;
 use kva::sync::Arc;
 
 use crate::backend::Backend;
@@ -106,7 +107,7 @@ impl<'p, P> Request<'p, P> {
     }
 
     fn want(&self, items: u32, caller: &'static Location<'static>) -> Want {
-        Want { items, class: self.class, caller }
+        Want { items, class: self.class, client: Client::NOBODY, caller }
     }
 }
 

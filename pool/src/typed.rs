@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use kva::Arena;
+use kva::holds::Client;
 use kva::sync::{Arc, Mutex};
 
 use crate::backend::{Backend, ObjectFactory};
@@ -248,7 +249,8 @@ impl<T: Send + 'static, B: Backend> Pool<T, B> {
     /// place goes back.
     #[track_caller]
     pub fn attach(&self, object: T) -> Result<Item<'_, T, B>, AttachError<T, B::Error>> {
-        let want = Want { items: 1, class: Class::Ordinary, caller: Location::caller() };
+        let want =
+            Want { items: 1, class: Class::Ordinary, client: Client::NOBODY, caller: Location::caller() };
         match self.shelf.core.try_get_place(want) {
             Ok(loan) => Ok(Item::new(&self.shelf, Round::of(self.shelf.fill(loan, object)))),
             Err(error) => Err(AttachError { object, error }),

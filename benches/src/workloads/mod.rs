@@ -8,12 +8,15 @@
 pub mod burst;
 pub mod bytes;
 pub mod churn;
+pub mod committed;
 pub mod contended;
 pub mod create;
+pub mod large;
 pub mod memory;
 pub mod remote;
 pub mod scale;
 pub mod scarce;
+pub mod spans;
 pub mod uncontended;
 
 use crate::subject::{Stock, Subject, pairs};

@@ -192,6 +192,7 @@ impl Arena {
         let span = unsafe { self.span_of(block) };
         // Nothing is free by this alone, so nobody could be granted anything yet.
         let (_, rest) = self.inner.lock().space.split(span.busy(), len);
+        self.inner.holders.split(span.start as usize, rest.start as usize);
         self.free_quietly(self.inner.span(rest));
     }
 

@@ -49,6 +49,7 @@ mod allocator;
 pub use allocator::empty_block;
 mod client;
 mod error;
+mod holding;
 mod reclaim;
 mod regions;
 mod relocate;
@@ -67,6 +68,7 @@ use todo::Todo;
 use crate::clients::NOBODY;
 use crate::clock::{Clock, NEVER};
 use crate::grow::{Answer, Claim, Grow, GrowId};
+use crate::holds::{Holders, Holds};
 use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
@@ -177,6 +179,9 @@ struct Inner {
     state: Mutex<State>,
     /// What others may know of the queue without the lock.
     clock: Arc<Clock>,
+    holds: Holds,
+    /// By first quantum.
+    holders: Holders,
     _leak: LeakCheck,
     /// Last, so that memory is unmapped when nothing refers to it.
     regions: Regions,
@@ -188,20 +193,45 @@ impl Inner {
     }
 
     /// Backs a span with memory, or frees it again.
+    #[inline]
     fn commit(&self, span: Span) -> Result<Span, AllocError> {
-        match self.regions.commit(span, self.quantum) {
-            Ok(()) => Ok(span),
-            Err(error) => {
-                self.change(|state, _| state.give(span.busy()));
-                Err(AllocError::Commit(error.kind()))
-            }
-        }
+        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
+    }
+
+    #[cold]
+    fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
+        let committed = self.regions.commit(span, self.quantum);
+        committed.map(|()| span).map_err(|error| {
+            self.change(|state, _| state.give(span.busy()));
+            AllocError::Commit(error.kind())
+        })
+    }
+
+    /// Takes a span where there is more to it than that. Out of line: most takings need neither
+    /// this nor what it has on its stack.
+    #[cold]
+    fn look(
+        &self,
+        state: MutexGuard<'_, State>,
+        placement: &Placement,
+        client: u16,
+    ) -> Result<Span, AllocError> {
+        let taken = self.change_locked(state, |state, _| state.look(self, placement, client, NEVER));
+        self.commit(taken?.ok_or(AllocError::Scarce)?)
     }
 
     /// Decides under the lock, acts after it.
     fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
+        self.change_locked(self.lock(), decide)
+    }
+
+    /// As [`change`](Self::change), by whoever has the lock already.
+    fn change_locked<R>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
+    ) -> R {
         let mut todo = Todo::new(self);
-        let mut state = self.state.lock();
         let result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
@@ -213,17 +243,38 @@ impl Inner {
         if span.arena != self.id {
             return Err(FreeError::ForeignArena(span));
         }
+        self.note_puts(span);
         if self.regions.decommit_any(span) {
-            // The system calls run unlocked: the receipt is changed first, so that a second
-            // free of the old one is an error all the while.
-            span = {
-                let mut state = self.lock();
-                state.check_held(span)?;
-                self.span(state.renew(span.busy()))
-            };
-            self.regions.decommit(span, self.quantum);
+            span = self.decommit(span)?;
         }
-        self.change(|state, todo| {
+        let mut state = self.lock();
+        if claim.is_none() && state.give_at_rest(span)? {
+            return Ok(Heir::Gone);
+        }
+        self.give(state, span, claim)
+    }
+
+    /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
+    /// is changed first, so that a second free of the old one is an error all the while.
+    #[cold]
+    fn decommit(&self, span: Span) -> Result<Span, FreeError> {
+        let mut state = self.lock();
+        state.check_held(span)?;
+        let span = self.span(state.renew(span.busy()));
+        drop(state);
+        self.regions.decommit(span, self.quantum);
+        Ok(span)
+    }
+
+    /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
+    #[cold]
+    fn give(
+        &self,
+        state: MutexGuard<'_, State>,
+        span: Span,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Heir, FreeError> {
+        self.change_locked(state, |state, todo| {
             state.check_held(span)?;
             let Some(claim) = claim else {
                 state.give(span.busy());
@@ -248,6 +299,7 @@ impl Inner {
         })
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -274,6 +326,7 @@ impl Arena {
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
         let space = Space::of(regions::runs(&region, quantum)?);
+        let quanta = space.size() as usize;
         let regions = Regions::new(region, quantum)?;
         let inner = Inner {
             id: unique_id(),
@@ -281,10 +334,14 @@ impl Arena {
             bypass,
             state: Mutex::new(State::new(space)),
             clock: Arc::new(Clock::new()),
+            holds: Holds::new(),
+            holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
             _leak: LeakCheck::new(),
             regions,
         };
-        Ok(Self { client: None, inner: Arc::new(inner) })
+        let arena = Self { client: None, inner: Arc::new(inner) };
+        arena.make_known();
+        Ok(arena)
     }
 
     /// Adds a region, whose quanta come after those there are; which they are. Spans do not
@@ -365,8 +422,12 @@ impl Arena {
     /// [`Scarce`](AllocError::Scarce), or any other [`AllocError`] but `TimedOut`.
     pub fn try_alloc(&self, placement: impl Into<Placement>) -> Result<Span, AllocError> {
         let (inner, client, placement) = (&*self.inner, self.client_id(), placement.into());
-        let taken = inner.change(|state, _| state.look(inner, &placement, client, NEVER));
-        inner.commit(taken?.ok_or(AllocError::Scarce)?)
+        let mut state = inner.lock();
+        let Some(busy) = state.take_at_rest(&placement, client) else {
+            return inner.look(state, &placement, client).inspect(|span| inner.note_got(*span));
+        };
+        drop(state);
+        inner.commit(inner.span(busy)).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes just these quanta, if they are free and nobody who waits would be overtaken once too
@@ -379,15 +440,13 @@ impl Arena {
         let (inner, client) = (&*self.inner, self.client_id());
         let taken = inner.change(|state, _| {
             let (size, Range { start, end }) = (state.space.size(), quanta.clone());
-            if start >= end || end > size {
-                return Err(AllocError::Outside { start, end, quanta: size });
-            }
+            let shape = Shape::new(end.saturating_sub(start)).ok().filter(|_| end <= size);
+            let shape = shape.ok_or(AllocError::Outside { start, end, quanta: size })?;
             if state.closed {
                 return Err(AllocError::Closed);
             }
-            let shape = Shape::new(end - start).expect("they are not none");
             state.check_quota(shape, client)?;
-            if !state.may_take(inner, end - start, client, NEVER) {
+            if !state.may_take(shape.len(), client, NEVER) {
                 return Ok(None);
             }
             let taken = state.take_at(&quanta, client);
@@ -396,7 +455,7 @@ impl Arena {
             }
             Ok(taken.map(|busy| inner.span(busy)))
         });
-        inner.commit(taken?.ok_or(AllocError::Scarce)?)
+        inner.commit(taken?.ok_or(AllocError::Scarce)?).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes a span, sleeping until one is free.
@@ -471,7 +530,7 @@ impl Arena {
             );
             let end = match look {
                 Ok(None) => {
-                    state.queue(placement, grow.asked_at(), client, Asker::Grow(grow));
+                    state.queue(inner, placement, grow.asked_at(), client, Asker::Grow(grow));
                     return Answer::Later;
                 }
                 Ok(Some(span)) => Ok(span),
@@ -520,6 +579,7 @@ impl Arena {
     ///
     /// # Errors
     /// The span is another arena's, or was freed before. Nothing is changed then.
+    #[inline]
     pub fn free(&self, span: Span) -> Result<(), FreeError> {
         self.inner.release(span, None).map(|_| ())
     }
@@ -547,15 +607,10 @@ impl Arena {
         if span.arena != inner.id {
             return Err(FreeError::ForeignArena(span));
         }
+        inner.note_puts(span);
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let head = state.requests.head().map(|head| state.requests.get(head).number);
-            let good = |request: &Request| {
-                state.suits(span.busy(), &request.placement, request.client)
-                    && (request.is_held_back()
-                        || head == Some(request.number)
-                        || state.requests.may_pass(request.asked_at, inner.bypass))
-            };
+            let good = |request: &Request| state.suits(span.busy(), &request.placement, request.client);
             let Some(at) = state.requests.find_older(than, good) else {
                 return Ok(false);
             };
@@ -572,6 +627,7 @@ impl Arena {
     }
 
     /// What this handle's spans count against.
+    #[inline]
     fn client_id(&self) -> u16 {
         self.client.as_ref().map_or(NOBODY, |account| account.id())
     }

@@ -159,6 +159,16 @@ impl Shortage<'_> {
         self.arena.lock().shortage_for(self.whose).is_none()
     }
 
+    /// Moves the window, so that it starts at the quantum `start`: the arena aims at where the
+    /// least is busy, and this is for a hook that knows what can be freed. What comes free
+    /// later may move it again, which is told by another call. `false`: it was not moved, as that
+    /// is no place for what is wanted, or it is not wanted any more, or another hook has moved it:
+    /// the first that does for a request is the only one, or two might move it for ever.
+    #[must_use]
+    pub fn aim(&self, start: u32) -> bool {
+        self.arena.change(|state, _| state.aim_for_hook(self.whose, &self.told.placement, start))
+    }
+
     /// A span outside the window, for who moves something out of it. It is not held up by who
     /// waits: the move is on behalf of the first of them.
     ///
@@ -194,6 +204,8 @@ pub(super) struct Hooks {
     hooks: Vec<Hook>,
     /// How many calls each was owed so far.
     owed: u64,
+    /// Whether any might not have been told yet.
+    owing: bool,
 }
 
 /// One call that is to be made, unlocked.
@@ -215,9 +227,20 @@ impl Call {
 pub(super) type Calls = ArrayVec<Call, BATCH>;
 
 impl Hooks {
+    /// How many there are that may be called.
+    pub(super) fn living(&self) -> usize {
+        self.hooks.iter().filter(|hook| hook.hook.strong_count() > 0).count()
+    }
+
     /// Each hook is to be called once more.
     pub(super) fn owe(&mut self) {
         self.owed += 1;
+        self.owing = true;
+    }
+
+    /// Whether any might not have been told yet.
+    pub(super) fn is_owing(&self) -> bool {
+        self.owing
     }
 
     /// How many calls each was owed so far.
@@ -228,7 +251,9 @@ impl Hooks {
     /// Adds a hook; answers how many requests there can be in all.
     fn add(&mut self, whose: Whose, requests: usize, hook: Weak<dyn Reclaim>) -> usize {
         let is_dead = |other: &Hook| other.running.is_none() && other.hook.strong_count() == 0;
-        let new = Hook { whose, requests, hook, told: self.owed, running: None };
+        // Owed a call: somebody may be short already.
+        let new = Hook { whose, requests, hook, told: self.owed.wrapping_sub(1), running: None };
+        self.owing = true;
         // In a dead one's place: none moves while somebody calls them one by one.
         match self.hooks.iter_mut().find(|other| is_dead(other)) {
             Some(dead) => *dead = new,
@@ -261,22 +286,36 @@ impl State {
         Some(Told { placement: request.placement, window: None })
     }
 
+    /// Moves the window for a hook, which was told of `placement`.
+    fn aim_for_hook(&mut self, whose: Whose, placement: &Placement, start: u32) -> bool {
+        let now = self.shortage_for(whose);
+        let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == *placement);
+        let aimer = self.aimer.filter(|(request, _)| self.aimed_for == Some(*request));
+        if !is_same || aimer.is_some_and(|(_, other)| other != whose.owner) || !self.space.aim_from(start) {
+            return false;
+        }
+        self.aimer = self.aimed_for.map(|request| (request, whose.owner));
+        true
+    }
+
     /// Gathers the calls that are owed, for this thread to make.
     pub(super) fn gather_calls(&mut self, calls: &mut Calls) {
-        if self.hooks.hooks.iter().all(|hook| hook.told == self.hooks.owed) {
+        if !self.hooks.owing {
             return;
         }
         let this = thread::id();
         if self.hooks.hooks.iter().any(|hook| hook.running == Some(this)) {
             return; // from within a hook: who called it goes on
         }
+        self.hooks.owing = false;
         for at in 0..self.hooks.hooks.len() {
             let hook = &self.hooks.hooks[at];
-            if hook.told == self.hooks.owed || hook.running.is_some() {
+            if hook.told == self.hooks.owed {
                 continue;
             }
-            if calls.is_full() {
-                return;
+            if hook.running.is_some() || calls.is_full() {
+                self.hooks.owing = true;
+                continue;
             }
             let whose = hook.whose;
             let call = self.shortage_for(whose).and_then(|told| Some((told, hook.hook.upgrade()?)));
@@ -293,13 +332,14 @@ impl State {
 impl Arena {
     /// Makes somebody known whose requests are those of `owner`: there is room for all of
     /// them at once from now on, so that queueing them allocates nothing; and `hook` is
-    /// called whenever a request has to wait, but for those of `owner`: who asks has
-    /// nothing to spare. For as long as `hook` can be upgraded.
+    /// called whenever a request has to wait, or does already, but for those of `owner`: who
+    /// asks has nothing to spare. For as long as `hook` can be upgraded.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
-        let mut state = self.inner.lock();
         let whose = Whose { owner: owner.id(), client: self.client_id() };
-        let requests = state.hooks.add(whose, owner.len() as usize, hook);
-        state.requests.reserve(requests);
+        self.inner.change(|state, _| {
+            let requests = state.hooks.add(whose, owner.len() as usize, hook);
+            state.requests.reserve(requests);
+        });
     }
 
     /// Calls the hooks again, and asks again who can [relocate](super::Relocate) its spans, if

@@ -128,10 +128,16 @@ impl Regions {
     }
 
     /// The region that has a quantum, and its first quantum.
+    #[inline]
     fn find(&self, quantum: u32) -> (&Place, u32) {
         if quantum < self.quanta {
             return (&self.first, 0);
         }
+        self.find_added(quantum)
+    }
+
+    #[cold]
+    fn find_added(&self, quantum: u32) -> (&Place, u32) {
         let (mut low, mut high) = (0, self.count.get());
         while high - low > 1 {
             let middle = low.midpoint(high);
@@ -165,13 +171,18 @@ impl Regions {
         })
     }
 
+    /// Whether the memory of a span that was just taken is accessible already.
+    #[inline]
+    pub(super) fn is_committed(&self, span: Span) -> bool {
+        let (place, first) = self.find(span.start);
+        let quanta = || span.start - first..span.start - first + span.len;
+        place.committed.is_empty() || place.words(quanta()).all(|(word, bits)| word.get() & bits == bits)
+    }
+
     /// Makes the memory of a span that was just taken accessible.
     pub(super) fn commit(&self, span: Span, quantum: usize) -> io::Result<()> {
         let (place, first) = self.find(span.start);
         let quanta = span.start - first..span.start - first + span.len;
-        if place.words(quanta.clone()).all(|(word, bits)| word.get() & bits == bits) {
-            return Ok(());
-        }
         place.region.commit(quanta.start as usize * quantum, span.len as usize * quantum)?;
         for (word, bits) in place.words(quanta) {
             word.insert(bits);
@@ -180,6 +191,7 @@ impl Regions {
     }
 
     /// Whether the memory of a freed span goes back to the kernel.
+    #[inline]
     pub(super) fn decommit_any(&self, span: Span) -> bool {
         self.find(span.start).0.region.decommits()
     }

@@ -14,7 +14,7 @@
 use arrayvec::ArrayVec;
 
 use super::Inner;
-use super::state::State;
+use super::state::{Note, State};
 use super::todo::Todo;
 use crate::panics::FirstPanic;
 use crate::shape::{Shape, Span};
@@ -151,14 +151,14 @@ impl State {
     /// Whether there is room now for what there was none for.
     fn look_again(&mut self, start: u32) -> bool {
         let Some(busy) = self.moving.no_room else { return false };
-        let next = if self.space.busy_at(busy.start) != Some(busy) {
-            start // it is gone: others had none either
-        } else {
-            let shape = Shape::aligned(busy.len, self.note(busy).align()).expect("it was a shape");
+        let next = if let Some(note) = self.space.note_of_held(busy) {
+            let shape = Shape::aligned(busy.len, Note(note).align()).expect("it was a shape");
             if !self.space.fits(&shape.into()) {
                 return false;
             }
             busy.start
+        } else {
+            start // it is gone: others had none either
         };
         (self.moving.next, self.moving.no_room) = (next, None);
         true

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{AllocError, Arena, Inner};
 use crate::grow::Claim;
+use crate::holds::Asleep;
 use crate::placement::Placement;
 use crate::requests::Asker;
 use crate::shape::Span;
@@ -28,6 +29,7 @@ impl Arena {
         let (inner, client) = (&*self.inner, self.client_id());
         let asked_at = inner.clock.now();
         let mut sleeper: Option<Sleeper<'_>> = None;
+        let mut asleep = Asleep::new();
         let found = block_on_until(deadline, |waker| {
             if let Some(sleeper) = &mut sleeper {
                 return sleeper.poll();
@@ -44,7 +46,7 @@ impl Arena {
                     Ok(None) => {
                         let asker =
                             Asker::Sleeper { waker: waker.clone(), claim: claim.map(|claim| claim.id()) };
-                        Look::Queued(state.queue(placement, asked_at, client, asker))
+                        Look::Queued(state.queue(inner, placement, asked_at, client, asker))
                     }
                     Err(error) => Look::Refused(error),
                 }
@@ -54,6 +56,9 @@ impl Arena {
                 Look::Refused(error) => Poll::Ready(Err(error)),
                 Look::Queued(at) => {
                     sleeper = Some(Sleeper { arena: inner, claim, at: Some(at) });
+                    if deadline.is_none() {
+                        asleep.begin(&inner.holds);
+                    }
                     // Whoever answers from now on wakes us.
                     Poll::Pending
                 }
@@ -63,7 +68,12 @@ impl Arena {
             let late = sleeper.as_mut().map(Sleeper::give_up);
             late.unwrap_or(Err(AllocError::TimedOut))
         });
-        inner.commit(found?)
+        asleep.end();
+        let span = inner.commit(found?)?;
+        if claim.is_none() {
+            inner.note_got(span);
+        }
+        Ok(span)
     }
 }
 

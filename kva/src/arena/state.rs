@@ -1,5 +1,10 @@
 //! What an arena decides under its lock. Plain data: nothing here locks, wakes or waits.
 
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
+
 use std::ops::Range;
 
 use super::reclaim::Hooks;
@@ -23,7 +28,11 @@ pub(super) struct State {
     pub(super) hooks: Hooks,
     pub(super) moving: Moving,
     /// The number of the request that the window is for.
-    aimed_for: Option<u64>,
+    pub(super) aimed_for: Option<u64>,
+    /// The request whose window a hook moved, and whose hook.
+    pub(super) aimer: Option<(u64, u32)>,
+    /// The number of the head that the hooks are owed a call for.
+    told_of: Option<u64>,
     /// How often a window had been aimed or moved when the hooks were last owed a call for it.
     aimings: u64,
     /// What the clock was last told, so that it is told only what changed.
@@ -33,7 +42,7 @@ pub(super) struct State {
 
 /// What is remembered with a busy run: whose it is, how it is aligned, and whether it can be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Note(u32);
+pub(super) struct Note(pub(super) u32);
 
 const ALIGN_SHIFT: u32 = 16;
 const STAYS: u32 = 1 << 31;
@@ -68,6 +77,8 @@ impl State {
             hooks: Hooks::default(),
             moving: Moving::default(),
             aimed_for: None,
+            aimer: None,
+            told_of: None,
             aimings: 0,
             published: NEVER,
             closed: false,
@@ -87,10 +98,14 @@ impl State {
             self.published = oldest;
             todo.arena.clock.set_oldest(oldest);
         }
-        if self.aimings != self.space.aimings() {
+        // While another was the head the hooks were told of that one; and where the new one has no
+        // window, being for any quantum, none is aimed.
+        let head = self.requests.head().map(|head| self.requests.get(head).number);
+        if self.aimings != self.space.aimings() || (head.is_some() && self.told_of != head) {
             self.aimings = self.space.aimings();
             self.hooks.owe();
         }
+        self.told_of = head;
         self.gather_calls(&mut todo.calls);
         self.next_to_move(todo);
         if CHECKED {
@@ -105,6 +120,8 @@ impl State {
         let mut held_back = false;
         let mut at = self.requests.head();
         let mut refused: Option<Placement> = None;
+        // Of those that stay in line before the one looked at.
+        let mut least_limit = u64::MAX;
         self.drop_stale_window();
         while let Some(this) = at
             && looked < LOOKAHEAD
@@ -114,7 +131,7 @@ impl State {
                 return;
             }
             at = self.requests.after(this);
-            let &Request { placement, asked_at, client, .. } = self.requests.get(this);
+            let &Request { placement, asked_at, client, limit, .. } = self.requests.get(this);
             if !self.clients.may_have(client, placement.shape().len()) {
                 self.requests.hold_back(this);
                 self.publish(client);
@@ -125,14 +142,15 @@ impl State {
                 looked += 1;
                 continue;
             }
-            let is_head = self.requests.head() == Some(this);
-            if !is_head && !self.requests.may_pass(asked_at, arena.bypass) {
+            if !self.requests.may_be_passed(least_limit) {
                 break;
             }
             if refused.is_some_and(|no| placement.covers(&no)) {
                 looked += 1;
+                least_limit = least_limit.min(limit);
                 continue;
             }
+            let is_head = self.requests.head() == Some(this);
             let claimed = if is_head { self.claim_window(client, &placement) } else { None };
             if let Some(busy) = claimed.or_else(|| self.take(&placement, client)) {
                 if self.answer(this, Ok(arena.span(busy)), todo) {
@@ -140,10 +158,12 @@ impl State {
                 } else {
                     // What it would have had may be for somebody before `at`.
                     at = self.requests.head();
+                    least_limit = u64::MAX;
                 }
                 self.drop_stale_window();
             } else {
                 looked += 1;
+                least_limit = least_limit.min(limit);
                 refused = Some(placement);
             }
         }
@@ -227,10 +247,17 @@ impl State {
     }
 
     /// Queues a request.
-    pub(super) fn queue(&mut self, placement: Placement, asked_at: u64, client: u16, asker: Asker) -> u32 {
+    pub(super) fn queue(
+        &mut self,
+        arena: &Inner,
+        placement: Placement,
+        asked_at: u64,
+        client: u16,
+        asker: Asker,
+    ) -> u32 {
         self.clients.waits(client);
         self.hooks.owe();
-        self.requests.push(placement, asked_at, client, asker)
+        self.requests.push(placement, asked_at, client, arena.bypass, asker)
     }
 
     /// Takes a waiting request out; its asker is the caller's to answer.
@@ -259,7 +286,7 @@ impl State {
             return Err(AllocError::TooLarge { shape, quanta: self.space.size() });
         }
         self.check_quota(shape, client)?;
-        if !self.may_take(arena, shape.len(), client, asked_at) {
+        if !self.may_take(shape.len(), client, asked_at) {
             return Ok(None);
         }
         let taken = self.take(placement, client);
@@ -276,8 +303,8 @@ impl State {
     }
 
     /// Whether `client`, who came at `asked_at`, may take so many quanta now, if they are free.
-    pub(super) fn may_take(&self, arena: &Inner, len: u32, client: u16, asked_at: u64) -> bool {
-        self.clients.may_have(client, len) && self.requests.may_pass(asked_at, arena.bypass)
+    pub(super) fn may_take(&mut self, len: u32, client: u16, asked_at: u64) -> bool {
+        self.clients.may_have(client, len) && self.requests.may_pass(asked_at)
     }
 
     /// A span that was freed to `claim` before it came here, cut to `placement`.
@@ -318,11 +345,48 @@ impl State {
         }
     }
 
+    /// Nobody waits and nobody is owed anything: then a span that is taken or freed is nobody
+    /// else's business, and there is nothing to settle.
+    fn is_at_rest(&self) -> bool {
+        self.requests.waiting() == 0 && !self.hooks.is_owing() && !self.closed
+    }
+
+    /// Takes a span, if all is at rest and there is one.
+    #[inline(always)]
+    pub(super) fn take_at_rest(&mut self, placement: &Placement, client: u16) -> Option<Busy> {
+        let may = self.is_at_rest() && self.clients.may_have(client, placement.shape().len());
+        let taken = if may { self.space.take(placement, Note::new(client, placement).0) } else { None };
+        if let Some(busy) = taken {
+            self.clients.took(client, busy.len);
+        }
+        if CHECKED {
+            self.check();
+        }
+        taken
+    }
+
+    /// Frees a span, if all is at rest; whether it was.
+    #[inline(always)]
+    pub(super) fn give_at_rest(&mut self, span: Span) -> Result<bool, FreeError> {
+        let note = self.space.note_of_held(span.busy()).ok_or(FreeError::DoubleFree(span))?;
+        let rests = self.is_at_rest();
+        if rests {
+            self.space.give(span.busy());
+            self.clients.gave(Note(note).client(), span.len);
+            if CHECKED {
+                self.check();
+            }
+        }
+        Ok(rests)
+    }
+
     /// The equations, where they are checked.
     fn check(&self) {
         self.requests.check();
         let free = u64::from(self.space.free()) + u64::from(self.space.withheld());
-        assert_eq!(free + self.clients.total(), u64::from(self.space.size()), "each quantum is somebody's");
+        let all = self.clients.total().map(|total| free + total);
+        let size = u64::from(self.space.size());
+        assert!(all.is_none_or(|all| all == size), "each quantum is somebody's: {all:?} of {size}");
         assert!(self.space.window().is_none() || self.aimed_for.is_some(), "a window is for somebody");
     }
 }
@@ -365,8 +429,10 @@ impl State {
     fn gave(&mut self, client: u16, len: u32) {
         let clients = &mut self.clients;
         clients.gave(client, len);
-        self.requests.resume(client, |len| clients.may_have(client, len));
-        self.publish(client);
+        if self.requests.first_held_back().is_some() {
+            self.requests.resume(client, |len| clients.may_have(client, len));
+            self.publish(client);
+        }
     }
 
     /// Whether a span can be passed on to `client`.

@@ -7,7 +7,7 @@
 //! The lists are threaded through the table of the runs. The first entry's `PREV` means nothing:
 //! that an entry is first is known by its bin. So taking the first one out touches no other.
 
-use super::runs::{Entry, LEN, NEXT, PREV};
+use super::runs::{Entry, NEXT, PREV};
 use crate::list::NIL;
 
 /// 16 a power of two and one row before: the bin of the longest run, 2^31 - 1, is the last.
@@ -41,13 +41,12 @@ impl Bins {
         Self { heads: [NIL; BINS], occupied: [0; WORDS], words: 0 }
     }
 
-    /// Adds the run at `start`, which has `len` quanta; writes its entry.
+    /// Adds the run at `start`, which has `len` quanta.
     #[inline]
     pub(super) fn insert(&mut self, entries: &mut [Entry], start: u32, len: u32) {
         let bin = bin_of(len);
         let head = self.heads[bin];
         let entry = &mut entries[start as usize];
-        entry[LEN] = len;
         entry[NEXT] = head;
         self.heads[bin] = start;
         if head == NIL {
@@ -58,20 +57,23 @@ impl Bins {
         }
     }
 
-    /// Takes the run at `start` out of its list; its length.
+    /// Takes the run at `start`, which has `len` quanta, out of its list.
     #[inline]
-    pub(super) fn remove(&mut self, entries: &mut [Entry], start: u32) -> u32 {
-        let entry = entries[start as usize];
-        let (len, next) = (entry[LEN], entry[NEXT]);
+    pub(super) fn remove(&mut self, entries: &mut [Entry], start: u32, len: u32) {
         let bin = bin_of(len);
-        if self.heads[bin] != start {
-            let prev = entry[PREV];
-            entries[prev as usize][NEXT] = next;
-            if next != NIL {
-                entries[next as usize][PREV] = prev;
-            }
-            return len;
+        let entry = entries[start as usize];
+        if self.heads[bin] == start {
+            return self.pop(bin, entry[NEXT]);
         }
+        entries[entry[PREV] as usize][NEXT] = entry[NEXT];
+        if entry[NEXT] != NIL {
+            entries[entry[NEXT] as usize][PREV] = entry[PREV];
+        }
+    }
+
+    /// Takes out the first run of a bin, after which comes `next`.
+    #[inline]
+    pub(super) fn pop(&mut self, bin: usize, next: u32) {
         self.heads[bin] = next;
         if next == NIL {
             self.occupied[bin / 64] &= !(1 << (bin % 64));
@@ -79,7 +81,12 @@ impl Bins {
                 self.words &= !(1 << (bin / 64));
             }
         }
-        len
+    }
+
+    /// The first run of a bin.
+    #[inline]
+    pub(super) fn first_of(&self, bin: usize) -> Option<u32> {
+        self.heads.get(bin).copied().filter(|&run| run != NIL)
     }
 
     /// The first bin from `bin` on that has a run, and its first run.
@@ -115,13 +122,13 @@ impl Bins {
     }
 
     #[cfg(all(test, not(loom)))]
-    pub(super) fn check(&self, entries: &[Entry]) {
+    pub(super) fn check(&self, entries: &[Entry], len_of: impl Fn(u32) -> u32) {
         for bin in 0..BINS {
             assert_eq!(self.occupied[bin / 64] & (1 << (bin % 64)) != 0, self.heads[bin] != NIL);
             let (mut prev, mut run) = (NIL, self.heads[bin]);
             while run != NIL {
                 let entry = entries[run as usize];
-                assert_eq!(bin_of(entry[LEN]), bin, "the run at {run} is in the wrong bin");
+                assert_eq!(bin_of(len_of(run)), bin, "the run at {run} is in the wrong bin");
                 assert!(prev == NIL || entry[PREV] == prev, "the links at {run} disagree");
                 (prev, run) = (run, entry[NEXT]);
             }

@@ -31,16 +31,18 @@ fn layout(bound: usize) -> [usize; LEVELS + 1] {
 }
 
 impl Marks {
-    /// How many words a set of numbers below `bound` has.
-    pub(super) fn words(bound: usize) -> usize {
-        layout(bound)[LEVELS]
+    /// How many bytes a set of numbers below `bound` takes.
+    pub(super) fn bytes(bound: usize) -> usize {
+        layout(bound)[LEVELS] * size_of::<u64>()
     }
 
     /// An empty set of numbers below `bound`.
     pub(super) fn new(bound: usize) -> Self {
-        Self { words: vec![0; Self::words(bound)], at: layout(bound) }
+        let at = layout(bound);
+        Self { words: vec![0; at[LEVELS]], at }
     }
 
+    #[cfg(all(test, not(loom)))]
     #[inline]
     pub(super) fn contains(&self, i: u32) -> bool {
         self.words[i as usize / 64] & (1 << (i % 64)) != 0
@@ -112,10 +114,22 @@ impl Marks {
         Some(i as u32)
     }
 
-    /// The smallest member that is not below `i`.
+    /// The smallest member that is not below `i`, which may be the bound.
     #[inline]
     pub(super) fn next(&self, i: u32) -> Option<u32> {
-        let (mut level, mut i) = (0, i as usize);
+        if i as usize / 64 >= self.at[1] {
+            return None;
+        }
+        let word = self.words[i as usize / 64] & (u64::MAX << (i % 64));
+        if word != 0 {
+            return Some((i & !63) + word.trailing_zeros());
+        }
+        self.next_above(i as usize / 64)
+    }
+
+    /// The smallest member in a word after `word`.
+    fn next_above(&self, word: usize) -> Option<u32> {
+        let (mut level, mut i) = (1, word + 1);
         loop {
             if level == LEVELS || self.at[level] + i / 64 >= self.at[level + 1] {
                 return None;

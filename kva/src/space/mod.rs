@@ -16,18 +16,24 @@
 //! # Fit
 //!
 //! 1. Instant fit (vmem's `VM_INSTANTFIT`), O(1): the first run of the smallest bin in which
-//!    every run is large enough, wherever it starts.
+//!    every run is large enough, wherever it starts. What is aligned is first looked for at the
+//!    first run of its own bin: there is what was given with the same shape a moment ago.
 //! 2. A few runs of the smaller bins, which may do.
 //! 3. The leftmost place there is, O(log n): what can be satisfied is satisfied.
 //!
-//! Best fit looks at more runs in the second step, and takes it first. A run that it finds is
-//! longer than the shortest that does by an eighth at most; if it gave up after
-//! [so many](runs) runs that did not do, it takes what the other steps find.
+//! Best fit takes the second step first, and looks at more runs. What it finds there is longer
+//! than the shortest that does by an eighth at most. If none of these runs did, it takes what the
+//! other steps find.
 //!
 //! # Invariants
 //!
 //! 1. `free + withheld +` the quanta of busy runs `= size`.
 //! 2. Withheld are the quanta in the window that are in no busy run, and no others.
+
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
 
 mod bins;
 mod map;
@@ -46,10 +52,8 @@ use window::Window;
 
 use crate::placement::{Fit, Placement};
 
-const BUSY: u32 = 1 << 31;
-
-/// The most quanta an arena may have: lengths share a word with [`BUSY`].
-pub(crate) const MAX_QUANTA: u32 = BUSY - 1;
+/// The most quanta an arena may have: a multiple of any alignment is less than 2^32 then.
+pub(crate) const MAX_QUANTA: u32 = (1 << 31) - 1;
 
 /// Free and busy runs over `[0, size)` quanta.
 #[derive(Debug)]
@@ -187,7 +191,7 @@ impl Space {
                 Look::None | Look::Unknown => None,
             }
         });
-        let best = near.chain(sure).min_by_key(|(_, found)| found.run_len);
+        let best = near.chain(sure).min_by_key(|(_, found)| found.run_len());
         best.or_else(|| {
             regions.into_iter().find_map(|i| {
                 let region = self.region_mut(i);
@@ -203,13 +207,21 @@ impl Space {
     }
 
     /// Takes what fits, for `client`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, placement: &Placement, client: u32) -> Option<Busy> {
+        let shape = placement.shape();
+        if self.more.is_empty()
+            && placement.is_plain()
+            && placement.policy() == Fit::Instant
+            && let Some(start) = self.first.runs.take_sure(shape)
+        {
+            self.free -= shape.len();
+            return Some(self.mark(0, start, shape.len(), client));
+        }
         let (number, found) = self.find(placement)?;
-        Some(self.cut(number, found, placement.shape().len(), client))
+        Some(self.cut(number, found, shape.len(), client))
     }
 
-    #[inline]
     fn cut(&mut self, number: usize, found: Found, len: u32, client: u32) -> Busy {
         self.free -= len;
         let region = self.region_mut(number);
@@ -218,12 +230,12 @@ impl Space {
         self.mark(number, start, len, client)
     }
 
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, number: usize, start: u32, len: u32, client: u32) -> Busy {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
         let region = self.region_mut(number);
-        region.runs.mark(start - region.first, len, serial, client);
+        region.runs.mark(start - region.first, serial, client);
         Busy { start, len, serial }
     }
 
@@ -240,7 +252,7 @@ impl Space {
         Some(self.cut(number, found, len, client))
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry(&self, start: u32) -> Option<(u32, u32, u32)> {
         let region = self.region(self.region_of(start));
         region.runs.busy_at(start - region.first)
@@ -255,7 +267,18 @@ impl Space {
         self.entry(start).map(|(len, serial, _)| Busy { start, len, serial })
     }
 
-    /// Who has a busy run.
+    /// What the taker of a busy run had remembered with it. `None`: there is no such run, or not
+    /// of that taking.
+    #[inline(always)]
+    pub(crate) fn note_of_held(&self, busy: Busy) -> Option<u32> {
+        if busy.start >= self.size {
+            return None;
+        }
+        let (len, serial, note) = self.entry(busy.start)?;
+        (len == busy.len && serial == busy.serial).then_some(note)
+    }
+
+    /// What the taker of a busy run had remembered with it.
     pub(crate) fn note_of(&self, busy: Busy) -> u32 {
         debug_assert_eq!(self.busy_at(busy.start), Some(busy));
         self.entry(busy.start).map_or(0, |(_, _, client)| client)
@@ -296,6 +319,8 @@ impl Space {
         debug_assert!(0 < len && len < busy.len);
         let client = self.note_of(busy);
         let number = self.region_of(busy.start);
+        let region = self.region_mut(number);
+        region.runs.split(busy.start - region.first + len);
         let kept = self.mark(number, busy.start, len, client);
         (kept, self.mark(number, busy.start + len, busy.len - len, client))
     }
@@ -339,13 +364,15 @@ impl Space {
 
     /// The busy runs that have any of these quanta, in order. Looks at all runs that do, and at
     /// the words of the bitmap between them.
+    // The last start before them is that of a run that has the first of them, or of what is
+    // withheld: nothing lies between a run and the next start.
     pub(crate) fn busy_within(&self, quanta: Range<u32>) -> impl Iterator<Item = Busy> {
         let numbers = self.region_of(quanta.start)..=self.more.len();
         numbers.map(|number| self.region(number)).flat_map(move |region| {
             let from = quanta.start.saturating_sub(region.first);
             let end = quanta.end.saturating_sub(region.first).min(region.runs.size());
-            let first = if from < end { region.runs.run_at(from) } else { None };
-            std::iter::successors(first, |&run| region.runs.run_after(run))
+            let first = if from < end { region.runs.start_around(from) } else { None };
+            std::iter::successors(first, |&run| region.runs.start_after(run))
                 .take_while(move |&run| run < end)
                 .filter_map(|run| {
                     let (len, serial, _) = region.runs.busy_at(run)?;

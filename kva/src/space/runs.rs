@@ -1,37 +1,42 @@
 //! One region's free and busy runs.
 //!
-//! A run is described at its first quantum, in a table of one entry a quantum. There are no
-//! boundary tags: where the run before a quantum starts is read from the bitmap of starts, and
-//! whether a neighbour is free from that of used quanta. Both are a hundredth of the table, and
-//! in the cache when the table is not; of a busy neighbour no entry is touched.
+//! Bitmaps say where runs start, and so where they end, and which quanta are free: what is known
+//! of a run otherwise is in a table, at its first quantum. There are no boundary tags. The bitmaps
+//! are a thirtieth of the table, and in the cache when the table is not; of a busy neighbour no
+//! entry is touched.
 //!
 //! # Invariants
 //!
 //! 1. Each quantum is in a run, free or busy, or is withheld; no two free runs touch.
-//! 2. At the quanta where a run starts, and at no others, the bitmap of starts has a bit.
-//! 3. The entry of a free run: `[len, previous, next]`; it is in the list of its bin.
-//! 4. The entry of a busy run: `[BUSY | len, serial, client]`.
+//! 2. At the quanta where a run starts the bitmap of starts has a bit, and within runs it has none.
+//! 3. The entry of a free run: `[previous, next]`; it is in the list of its bin.
+//! 4. The entry of a busy run: `[serial, client]`.
 //! 5. The quanta of free runs are not used in the bitmap; all others are.
 //!
 //! The entries of quanta where no run starts mean nothing.
 
+#![allow(
+    clippy::inline_always,
+    reason = "most takings and frees: their stores are read back at once, in one frame"
+)]
+
 use std::ops::Range;
 
+use super::MAX_QUANTA;
 use super::bins::{Bins, bin_of, sure_bin};
 use super::map::Map;
-use super::{BUSY, MAX_QUANTA};
 use crate::placement::{Fit, Placement};
+use crate::shape::Shape;
 
 /// An array, so that a zeroed table costs nothing until it is touched.
-pub(super) type Entry = [u32; 4];
-pub(super) const LEN: usize = 0;
+pub(super) type Entry = [u32; 2];
 /// Of a free run, among those of its bin.
-pub(super) const PREV: usize = 1;
-pub(super) const NEXT: usize = 2;
+pub(super) const PREV: usize = 0;
+pub(super) const NEXT: usize = 1;
 /// Of a busy run: the number of its taking.
-const SERIAL: usize = 1;
+const SERIAL: usize = 0;
 /// Of a busy run: who has it.
-const CLIENT: usize = 2;
+const CLIENT: usize = 1;
 
 /// How many runs instant fit looks at that may do, before it searches.
 const LOOKS_INSTANT: usize = 4;
@@ -63,8 +68,15 @@ pub(super) struct Want {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     run: u32,
-    pub(super) run_len: u32,
+    run_end: u32,
     pub(super) at: u32,
+}
+
+impl Found {
+    /// The length of the run.
+    pub(super) fn run_len(&self) -> u32 {
+        self.run_end - self.run
+    }
 }
 
 /// What came of looking at some of the runs that may do.
@@ -114,7 +126,7 @@ impl Runs {
         let mut runs = Self {
             origin: origin as u64,
             n,
-            entries: vec![[0; 4]; n as usize],
+            entries: vec![[0; 2]; n as usize],
             bins: Bins::new(),
             map: Map::new(n, origin),
         };
@@ -141,7 +153,7 @@ impl Runs {
         let placement = &want.placement;
         if placement.is_plain() {
             let shape = placement.shape();
-            let pad = (self.origin + u64::from(start)).wrapping_neg() as u32 & (shape.align() - 1);
+            let pad = self.pad(start, shape.align());
             return (u64::from(pad) + u64::from(shape.len()) <= u64::from(end - start)).then(|| start + pad);
         }
         let (start, end) = (start.max(want.min), end.min(want.max));
@@ -150,9 +162,9 @@ impl Runs {
     }
 
     fn found(&self, run: u32, want: &Want) -> Option<Found> {
-        let run_len = self.entries[run as usize][LEN];
-        let at = self.fit(run, run + run_len, want)?;
-        Some(Found { run, run_len, at })
+        let run_end = self.map.end_of(run);
+        let at = self.fit(run, run_end, want)?;
+        Some(Found { run, run_end, at })
     }
 
     /// In constant time: the first run of the smallest bin in which all are sure to do.
@@ -192,7 +204,7 @@ impl Runs {
         };
         let at = at.filter(|at| u64::from(*at) + u64::from(len) <= u64::from(want.max))?;
         let run = self.map.start_before(at).expect("a free quantum is in a run");
-        Some(Found { run, run_len: self.entries[run as usize][LEN], at })
+        Some(Found { run, run_end: self.map.end_of(run), at })
     }
 
     fn search_good(&mut self, want: &Want) -> Option<u32> {
@@ -230,21 +242,62 @@ impl Runs {
             return None;
         }
         let run = self.map.start_before(quanta.start)?;
-        let run_len = self.entries[run as usize][LEN];
-        (quanta.end <= run + run_len).then_some(Found { run, run_len, at: quanta.start })
+        let run_end = self.map.end_of(run);
+        (quanta.end <= run_end).then_some(Found { run, run_end, at: quanta.start })
     }
 
-    /// Takes `len` quanta out of a free run. They are in no run then, and used.
+    /// Where it takes what has that shape and no constraint, in constant time, if it can.
+    ///
+    /// What was given with the same shape a moment ago is the first of its bin, and may be good
+    /// again although its bin is not a sure one. To take it is to break up no other run.
     #[inline]
+    pub(super) fn take_sure(&mut self, shape: Shape) -> Option<u32> {
+        let (len, align) = (shape.len(), shape.align());
+        if align > 1
+            && let bin = bin_of(len)
+            && let Some(run) = self.bins.first_of(bin)
+            && let run_end = self.map.end_of(run)
+            && self.pad(run, align) + len <= run_end - run
+        {
+            return Some(self.take_first(bin, run, run_end, shape));
+        }
+        let enough = len.checked_add(align - 1)?;
+        let (bin, run) = self.bins.first_from(sure_bin(enough))?;
+        Some(self.take_first(bin, run, self.map.end_of(run), shape))
+    }
+
+    /// How many quanta from `start` on a multiple of `align` is.
+    #[inline]
+    fn pad(&self, start: u32, align: u32) -> u32 {
+        (self.origin as u32).wrapping_add(start).wrapping_neg() & (align - 1)
+    }
+
+    /// Takes from the first run of a bin, in which there is room.
+    #[inline]
+    fn take_first(&mut self, bin: usize, run: u32, run_end: u32, shape: Shape) -> u32 {
+        let at = run + self.pad(run, shape.align());
+        debug_assert!(at + shape.len() <= run_end, "sure to fit");
+        self.bins.pop(bin, self.entries[run as usize][NEXT]);
+        self.cut_out(Found { run, run_end, at }, shape.len());
+        at
+    }
+
+    /// Takes `len` quanta out of a free run. They start where they do in the bitmap, but what
+    /// they are now is the caller's to say.
     pub(super) fn cut(&mut self, found: Found, len: u32) {
-        let Found { run, run_len, at } = found;
-        self.bins.remove(&mut self.entries, run);
+        self.bins.remove(&mut self.entries, found.run, found.run_len());
+        self.cut_out(found, len);
+    }
+
+    /// As [`cut`](Self::cut), of a run that is in no list any more.
+    #[inline]
+    fn cut_out(&mut self, found: Found, len: u32) {
+        let Found { run, run_end, at } = found;
         if at > run {
             self.bins.insert(&mut self.entries, run, at - run);
-        } else {
-            self.map.remove_start(run);
+            self.map.add_start(at);
         }
-        let (end, run_end) = (at + len, run + run_len);
+        let end = at + len;
         if run_end > end {
             self.bins.insert(&mut self.entries, end, run_end - end);
             self.map.add_start(end);
@@ -252,24 +305,27 @@ impl Runs {
         self.map.set_used(at..end);
     }
 
-    /// Makes a busy run of quanta that are used.
+    /// Says whose the used quanta are that start there.
     #[inline]
-    pub(super) fn mark(&mut self, start: u32, len: u32, serial: u32, client: u32) {
-        self.map.add_start(start);
+    pub(super) fn mark(&mut self, start: u32, serial: u32, client: u32) {
         let entry = &mut self.entries[start as usize];
-        entry[LEN] = BUSY | len;
         entry[SERIAL] = serial;
         entry[CLIENT] = client;
     }
 
+    /// Cuts a busy run in two.
+    pub(super) fn split(&mut self, at: u32) {
+        self.map.add_start(at);
+    }
+
     /// Length, serial and client of the busy run that starts there, if one does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn busy_at(&self, start: u32) -> Option<(u32, u32, u32)> {
-        if !self.map.is_start(start) {
+        if !self.map.is_busy_start(start) {
             return None;
         }
         let entry = self.entries[start as usize];
-        (entry[LEN] & BUSY != 0).then(|| (entry[LEN] & !BUSY, entry[SERIAL], entry[CLIENT]))
+        Some((self.map.end_of(start) - start, entry[SERIAL], entry[CLIENT]))
     }
 
     /// Another client for a busy run.
@@ -277,48 +333,48 @@ impl Runs {
         self.entries[start as usize][CLIENT] = client;
     }
 
-    /// The first run that has any of the quanta, or starts later.
-    pub(super) fn run_at(&self, at: u32) -> Option<u32> {
-        let before = self.map.start_before(at);
-        before
-            .filter(|&run| run + (self.entries[run as usize][LEN] & !BUSY) > at)
-            .or_else(|| self.map.start_after(at))
+    /// The last start no later than `at`, or the first one.
+    pub(super) fn start_around(&self, at: u32) -> Option<u32> {
+        self.map.start_before(at).or_else(|| self.map.start_after(at))
     }
 
-    /// Where the first run starts that does so after `run`.
-    pub(super) fn run_after(&self, run: u32) -> Option<u32> {
-        self.map.start_after(run + (self.entries[run as usize][LEN] & !BUSY))
+    /// The first start after `start`.
+    pub(super) fn start_after(&self, start: u32) -> Option<u32> {
+        self.map.start_after(start + 1)
     }
 
-    /// The quanta of a busy run are in no run any more.
-    pub(super) fn unmark(&mut self, start: u32) {
-        self.map.remove_start(start);
-    }
-
-    /// Frees quanta that are used and no longer withheld, and joins them with their free
-    /// neighbours. A run may still start at the first of them, none at the others.
+    /// Frees a busy run, or what was one, and joins it with its free neighbours.
     #[inline]
     pub(super) fn free(&mut self, quanta: Range<u32>) {
         let Range { mut start, mut end } = quanta;
         self.map.set_free(start..end);
         if self.map.is_free(end) {
             self.map.remove_start(end);
-            end += self.bins.remove(&mut self.entries, end);
+            let next = end;
+            end = self.map.end_of(next);
+            self.bins.remove(&mut self.entries, next, end - next);
         }
         if start > 0 && self.map.is_free(start - 1) {
             self.map.remove_start(start);
-            start = self.map.start_before(start - 1).expect("a free quantum is in a run");
-            self.bins.remove(&mut self.entries, start);
-        } else {
-            self.map.add_start(start);
+            let before = self.map.start_before(start - 1).expect("a free quantum is in a run");
+            self.bins.remove(&mut self.entries, before, start - before);
+            start = before;
         }
         self.bins.insert(&mut self.entries, start, end - start);
     }
 
-    /// Withholds these quanta, which are used and in no run.
-    pub(super) fn withhold(&mut self, quanta: Range<u32>) {
-        if !quanta.is_empty() {
-            self.map.set_withheld(quanta, true);
+    /// Gives back a busy run: what is `inside` of it is withheld, the rest free.
+    pub(super) fn free_around(&mut self, quanta: Range<u32>, inside: Range<u32>) {
+        if inside.end < quanta.end {
+            self.map.add_start(inside.end);
+            self.free(inside.end..quanta.end);
+        }
+        if !inside.is_empty() {
+            self.map.add_start(inside.start);
+            self.map.withhold(inside.clone());
+        }
+        if quanta.start < inside.start {
+            self.free(quanta.start..inside.start);
         }
     }
 
@@ -329,7 +385,7 @@ impl Runs {
         while let Some(free) = self.map.next_free(rest.clone()) {
             let found = self.find_at(free.clone()).expect("free quanta in a row are one run's");
             self.cut(found, free.end - free.start);
-            self.map.set_withheld(free.clone(), true);
+            self.map.withhold(free.clone());
             count += free.end - free.start;
             rest.start = free.end;
         }
@@ -341,7 +397,10 @@ impl Runs {
         let mut count = 0;
         let mut rest = quanta;
         while let Some(withheld) = self.map.next_withheld(rest.clone()) {
-            self.map.set_withheld(withheld.clone(), false);
+            if self.map.is_withheld(withheld.end) {
+                self.map.add_start(withheld.end);
+            }
+            self.let_go(withheld.clone());
             self.free(withheld.clone());
             count += withheld.end - withheld.start;
             rest.start = withheld.end;
@@ -349,9 +408,11 @@ impl Runs {
         count
     }
 
-    /// Withheld quanta become used ones in no run.
-    pub(super) fn unhold(&mut self, quanta: Range<u32>) {
-        self.map.set_withheld(quanta, false);
+    /// Withheld quanta become a busy run, whose it is is the caller's to say.
+    pub(super) fn let_go(&mut self, quanta: Range<u32>) {
+        let start = quanta.start;
+        self.map.let_go(quanta);
+        self.map.add_start(start);
     }
 
     pub(super) fn longest(&mut self, log: u32) -> u32 {
@@ -360,33 +421,31 @@ impl Runs {
 
     /// The free runs, as start and length, in no order.
     pub(super) fn free_runs(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.bins.runs(&self.entries, 0, usize::MAX).map(|run| (run, self.entries[run as usize][LEN]))
+        self.bins.runs(&self.entries, 0, usize::MAX).map(|run| (run, self.map.end_of(run) - run))
     }
 
     /// Checks the invariants, in time proportional to the size; how many quanta are free.
     #[cfg(all(test, not(loom)))]
     pub(super) fn check(&self) -> u32 {
         self.map.check();
-        self.bins.check(&self.entries);
+        self.bins.check(&self.entries, |run| self.map.end_of(run) - run);
         let (mut at, mut free) = (0, Vec::new());
         while at < self.n {
-            if !self.map.is_start(at) {
-                let withheld = self.map.next_withheld(at..self.n).expect("in no run, so withheld");
-                assert_eq!(withheld.start, at, "in no run, and not withheld");
-                at = withheld.end.min(self.map.start_after(at).unwrap_or(self.n));
+            if let Some(withheld) = self.map.next_withheld(at..self.n)
+                && withheld.start == at
+            {
+                at = withheld.end;
                 continue;
             }
-            let len = self.entries[at as usize][LEN];
-            let (busy, len) = (len & BUSY != 0, len & !BUSY);
-            assert!(len > 0 && len <= self.n - at);
-            assert!(self.map.start_after(at + 1).is_none_or(|next| next >= at + len), "a run in a run");
-            assert_eq!(self.map.next_withheld(at..at + len), None, "withheld, and in a run");
-            if busy {
-                assert_eq!(self.map.next_free(at..at + len), None, "the bitmap has it free");
-            } else {
-                free.push((at, len));
+            assert_eq!(self.map.start_before(at), Some(at), "no run starts at {at}");
+            let end = self.map.end_of(at);
+            assert_eq!(self.map.next_withheld(at..end), None, "withheld, and in a run");
+            let free_part = self.map.next_free(at..end);
+            if free_part.is_some() {
+                assert_eq!(free_part, Some(at..end), "only a part is free");
+                free.push((at, end - at));
             }
-            at += len;
+            at = end;
         }
         assert_eq!(self.map.gaps(), free, "what is free in the bitmap; runs that touch are one there");
         let mut listed: Vec<_> = self.free_runs().collect();

@@ -28,6 +28,7 @@
 //! 1. A node none of whose blocks is marked says what is true of the bitmap.
 //! 2. There are at most two nodes at the greatest height.
 
+use super::map::{USED, Word};
 use super::marks::Marks;
 
 /// Quanta a block has, as a power of two.
@@ -53,6 +54,9 @@ pub(super) struct Tree {
     at: [usize; HEIGHTS],
     /// Blocks that changed, counted from the first.
     changed: Marks,
+    /// Whether the nodes above the first and the last block were made, which have less below them
+    /// than others.
+    is_begun: bool,
 }
 
 /// A node, its numbers as they are meant.
@@ -136,7 +140,7 @@ impl Tree {
     /// How many bytes a tree over these blocks takes.
     pub(super) fn bytes(first: u64, blocks: usize) -> usize {
         let (_, _, words) = layout(first, first + blocks as u64 - 1);
-        words * size_of::<u32>() + Marks::words(blocks) * size_of::<u64>()
+        words * size_of::<u32>() + Marks::bytes(blocks)
     }
 
     /// Over `blocks` blocks, from the one of that number on. All are free, but for what the
@@ -147,7 +151,7 @@ impl Tree {
         let mut changed = Marks::new(blocks);
         changed.insert(0);
         changed.insert(blocks as u32 - 1);
-        Self { first, last, top, nodes: vec![0; words], at, changed }
+        Self { first, last, top, nodes: vec![0; words], at, changed, is_begun: false }
     }
 
     /// The bitmap is about to change in this block, counted from the first.
@@ -169,42 +173,50 @@ impl Tree {
     }
 
     /// Brings what changed up to date.
-    fn clean(&mut self, used: &[u64]) {
+    fn clean(&mut self, map: &[Word]) {
         let mut before: Option<u32> = None;
-        while let Some(block) = self.changed.next(before.unwrap_or(0)) {
+        let mut from = 0;
+        while let Some(block) = self.changed.next(from) {
             self.changed.remove(block);
-            if let Some(before) = before {
-                self.merge_above(before, Some(block));
+            from = block;
+            // Most changes change nothing that is known of the block.
+            if self.summarise(block, map) || !self.is_begun {
+                if let Some(before) = before {
+                    self.merge_above(before, Some(block));
+                }
+                before = Some(block);
             }
-            self.summarise(block, used);
-            before = Some(block);
         }
         if let Some(before) = before {
             self.merge_above(before, None);
         }
+        self.is_begun = true;
     }
 
-    /// A block anew from the bitmap.
-    fn summarise(&mut self, block: u32, used: &[u64]) {
-        let at = block as usize * stride(0);
-        let lacks = &mut self.nodes[at..at + stride(0)];
-        lacks.fill(BLOCK);
+    /// A block anew from the bitmap; whether that is news.
+    fn summarise(&mut self, block: u32, map: &[Word]) -> bool {
+        let mut anew = [BLOCK; stride(0)];
         let first = block as usize * WORDS;
-        for (start, end) in Gaps::of(&used[first..first + WORDS], 0) {
+        for (start, end) in Gaps::of(&map[first..first + WORDS], 0) {
             if start == 0 {
-                lacks[PREFIX] = BLOCK - end;
+                anew[PREFIX] = BLOCK - end;
             }
             if end == BLOCK {
-                lacks[SUFFIX] = start;
+                anew[SUFFIX] = start;
             }
-            for (log, lack) in lacks[BEST..].iter_mut().enumerate() {
+            for (log, lacks) in anew[BEST..].iter_mut().enumerate() {
                 let aligned = round_up(u64::from(start), log as u32) as u32;
                 if aligned >= end {
                     break;
                 }
-                *lack = (*lack).min(BLOCK - (end - aligned));
+                *lacks = (*lacks).min(BLOCK - (end - aligned));
             }
         }
+        let at = block as usize * stride(0);
+        let lacks = &mut self.nodes[at..at + stride(0)];
+        let is_news = *lacks != anew;
+        lacks.copy_from_slice(&anew);
+        is_news
     }
 
     /// The nodes above `block` anew, up to the first that is above `next` too, if there is one.
@@ -238,13 +250,13 @@ impl Tree {
 
     /// The first position, not before `from`, which is inside, that is a multiple of 2^log and at
     /// which `len` quanta are free.
-    pub(super) fn first_fit(&mut self, used: &[u64], from: u64, len: u32, log: u32) -> Option<u64> {
-        self.clean(used);
+    pub(super) fn first_fit(&mut self, map: &[Word], from: u64, len: u32, log: u32) -> Option<u64> {
+        self.clean(map);
         let len = u64::from(len);
         let block = from >> BLOCK_LOG;
         // Where the free run starts that ends where we are.
         let mut begun = from;
-        if let Some(found) = self.scan(used, block, &mut begun, len, log) {
+        if let Some(found) = self.scan(map, block, &mut begun, len, log) {
             return Some(found);
         }
         let (mut height, mut number) = (0, block + 1);
@@ -261,7 +273,7 @@ impl Tree {
                 return Some(start);
             }
             if node.best(log) >= len {
-                return self.descend(used, node, begun, len, log);
+                return self.descend(map, node, begun, len, log);
             }
             begun = node.run_at_end(begun);
             number += 1;
@@ -270,7 +282,7 @@ impl Tree {
 
     /// As [`first_fit`](Self::first_fit), in a node that has what is sought, but not at its
     /// beginning. `begun`: where the free run starts that ends where the node starts.
-    fn descend(&self, used: &[u64], node: Node<'_>, begun: u64, len: u64, log: u32) -> Option<u64> {
+    fn descend(&self, map: &[Word], node: Node<'_>, begun: u64, len: u64, log: u32) -> Option<u64> {
         let (mut node, mut begun) = (node, begun);
         while node.height > 0 {
             let left = self.node(node.height - 1, node.number * 2);
@@ -286,18 +298,18 @@ impl Tree {
                 right
             };
         }
-        self.scan(used, node.number, &mut begun, len, log)
+        self.scan(map, node.number, &mut begun, len, log)
     }
 
     /// As [`first_fit`](Self::first_fit), in one block from `begun` on, where a free run may have
     /// begun before the block does. `begun` becomes where the one starts that ends with the block.
-    fn scan(&self, used: &[u64], block: u64, begun: &mut u64, len: u64, log: u32) -> Option<u64> {
+    fn scan(&self, map: &[Word], block: u64, begun: &mut u64, len: u64, log: u32) -> Option<u64> {
         let words = (block - self.first) as usize * WORDS;
         let base = block << BLOCK_LOG;
         let from = begun.saturating_sub(base);
         let before = *begun;
         *begun = base + u64::from(BLOCK);
-        for (start, end) in Gaps::of(&used[words..words + WORDS], from as u32) {
+        for (start, end) in Gaps::of(&map[words..words + WORDS], from as u32) {
             let start = if u64::from(start) == from { before } else { base + u64::from(start) };
             let aligned = round_up(start, log);
             if aligned + len <= base + u64::from(end) {
@@ -311,8 +323,8 @@ impl Tree {
     }
 
     /// How many quanta the longest free run has that starts at a multiple of 2^log.
-    pub(super) fn longest(&mut self, used: &[u64], log: u32) -> u64 {
-        self.clean(used);
+    pub(super) fn longest(&mut self, map: &[Word], log: u32) -> u64 {
+        self.clean(map);
         let (mut longest, mut begun) = (0, self.first << BLOCK_LOG);
         for number in self.first >> self.top..=self.last >> self.top {
             let node = self.node(self.top, number);
@@ -325,11 +337,11 @@ impl Tree {
 
     /// Invariant 1, against a tree that is made anew.
     #[cfg(all(test, not(loom)))]
-    pub(super) fn check(&self, used: &[u64]) {
+    pub(super) fn check(&self, map: &[Word]) {
         let blocks = (self.last - self.first + 1) as u32;
         let mut anew = Self::new(self.first, blocks as usize);
         (0..blocks).for_each(|block| anew.touch(block));
-        anew.clean(used);
+        anew.clean(map);
         for height in 0..=self.top {
             for number in self.first >> height..=self.last >> height {
                 let begin = (number << height).max(self.first) - self.first;
@@ -344,15 +356,15 @@ impl Tree {
     }
 }
 
-/// The runs of zeroes in some words, as start and end, in order.
+/// The runs of quanta in some words that are not used, as start and end, in order.
 pub(super) struct Gaps<'a> {
-    words: &'a [u64],
+    words: &'a [Word],
     at: u32,
 }
 
 impl<'a> Gaps<'a> {
     /// From bit `from` on.
-    pub(super) fn of(words: &'a [u64], from: u32) -> Self {
+    pub(super) fn of(words: &'a [Word], from: u32) -> Self {
         Self { words, at: from }
     }
 }
@@ -361,20 +373,24 @@ impl Iterator for Gaps<'_> {
     type Item = (u32, u32);
 
     fn next(&mut self) -> Option<(u32, u32)> {
-        let start = next_bit(self.words, self.at, u64::MAX)?;
-        let end = next_bit(self.words, start, 0).unwrap_or(self.words.len() as u32 * 64);
+        let count = self.words.len();
+        let start = next_bit(|word| !self.words[word][USED], self.at, count)?;
+        let end = next_bit(|word| self.words[word][USED], start, count).unwrap_or(count as u32 * 64);
         self.at = end;
         Some((start, end))
     }
 }
 
-/// The first bit from `from` on that is set in the words, or with `flip` all ones that is not.
-pub(super) fn next_bit(words: &[u64], from: u32, flip: u64) -> Option<u32> {
-    let mut word = from as usize / 64;
-    let mut bits = (words.get(word)? ^ flip) & (u64::MAX << (from % 64));
-    while bits == 0 {
-        word += 1;
-        bits = words.get(word)? ^ flip;
+/// The first bit that is set from bit `from` on, of so many words.
+pub(super) fn next_bit(word: impl Fn(usize) -> u64, from: u32, count: usize) -> Option<u32> {
+    let mut at = from as usize / 64;
+    let mut mask = u64::MAX << (from % 64);
+    while at < count {
+        let bits = word(at) & mask;
+        if bits != 0 {
+            return Some(at as u32 * 64 + bits.trailing_zeros());
+        }
+        (at, mask) = (at + 1, u64::MAX);
     }
-    Some(word as u32 * 64 + bits.trailing_zeros())
+    None
 }

@@ -22,7 +22,7 @@ use super::{Busy, Space};
 use crate::placement::Placement;
 
 /// The most places one search looks at.
-const PLACES: u32 = 1 << 16;
+const PLACES: u32 = 1 << 12;
 /// The most places looked at when something comes free.
 const NEAR_PLACES: u32 = 64;
 
@@ -137,7 +137,9 @@ impl Space {
 
     /// The good place with the least busy inside, where none has nothing.
     fn least_busy(&mut self, placement: &Placement) -> Option<Place> {
-        let mut search = Search { best: None, enough: 1, left: PLACES };
+        // Nowhere is less busy than if all that is free were in one place.
+        let enough = placement.shape().len().saturating_sub(self.free).max(1);
+        let mut search = Search { best: None, enough, left: PLACES };
         let regions = self.more.len() + 1;
         let first = self.region_of(self.cursor);
         let cursor = self.cursor - self.region(first).first;
@@ -155,6 +157,27 @@ impl Space {
             }
         }
         search.best
+    }
+
+    /// Moves the window to `start`, if that is a good place for it, however much is busy there.
+    /// `false`: it is not, or there is no window.
+    pub(crate) fn aim_from(&mut self, start: u32) -> bool {
+        let Some(Window { region: was_in, start: was_at, placement, .. }) = self.window else { return false };
+        if start >= self.size {
+            return false;
+        }
+        let number = self.region_of(start);
+        let region = self.region(number);
+        let (at, want) = (start - region.first, region.want(&placement));
+        let end = at.checked_add(placement.shape().len()).filter(|end| *end <= region.runs.size());
+        let Some(end) = end.filter(|end| region.runs.fit(at, *end, &want) == Some(at)) else {
+            return false;
+        };
+        if (was_in, was_at) != (number, at) {
+            let busy = region.runs.map().busy_in(at..end);
+            self.aim_at(Place { region: number, start: at, busy }, placement);
+        }
+        true
     }
 
     /// Sets the window, or moves it: what is in both stays withheld.
@@ -208,7 +231,7 @@ impl Space {
     pub(crate) fn claim_window(&mut self, client: u32) -> Option<Busy> {
         let window = self.window.take_if(|window| window.missing == 0)?;
         let region = self.region_mut(window.region);
-        region.runs.unhold(window.quanta());
+        region.runs.let_go(window.quanta());
         let start = region.first + window.start;
         Some(self.mark(window.region, start, window.len(), client))
     }
@@ -223,13 +246,7 @@ impl Space {
         window.missing -= inside.end - inside.start;
         let outside = busy.len - (inside.end - inside.start);
         self.free += outside;
-        region.runs.unmark(start);
-        for part in [start..inside.start, inside.end..end] {
-            if !part.is_empty() {
-                region.runs.free(part);
-            }
-        }
-        region.runs.withhold(inside);
+        region.runs.free_around(start..end, inside);
         if outside > 0 {
             self.reconsider(number, start..end);
         }

@@ -10,7 +10,7 @@ use super::Backend;
 
 /// `page` in quanta of the arena. A page that cannot be said in quanta is larger than
 /// any arena: it becomes the largest shape there is, and is refused as too large.
-pub(super) fn shape_of(arena: &Arena, page: Layout) -> Shape {
+pub(crate) fn shape_of(arena: &Arena, page: Layout) -> Shape {
     let quantum = arena.quantum();
     let quanta = |bytes: usize| u32::try_from(bytes.div_ceil(quantum)).ok();
     let len = quanta(page.size()).unwrap_or(u32::MAX);
@@ -69,6 +69,10 @@ unsafe impl Backend for Arena {
 
     fn clock(&self) -> Arc<Clock> {
         self.clock().clone()
+    }
+
+    fn arena(&self) -> Option<&Arena> {
+        Some(self)
     }
 
     fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {

@@ -117,6 +117,11 @@ pub unsafe trait PageAllocator: Send + Sync + 'static {
         Arc::new(Clock::new())
     }
 
+    /// As [`Backend::arena`].
+    fn arena(&self) -> Option<&Arena> {
+        None
+    }
+
     /// As [`Backend::attach`].
     fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
         let _ = (table, pool);
@@ -209,6 +214,10 @@ unsafe impl<A: PageAllocator> Backend for Classic<A> {
         self.0.clock()
     }
 
+    fn arena(&self) -> Option<&Arena> {
+        self.0.arena()
+    }
+
     fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {
         self.0.attach(table, pool);
     }
@@ -266,6 +275,10 @@ unsafe impl PageAllocator for ArenaPages {
 
     fn clock(&self) -> Arc<Clock> {
         self.0.clock().clone()
+    }
+
+    fn arena(&self) -> Option<&Arena> {
+        Some(&self.0)
     }
 
     fn attach(&self, table: &GrowTable, pool: Weak<dyn Reclaim>) {

@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use kva::holds::as_nobody;
 use kva::sync::{Arc, Mutex, thread};
 use kva::{Answer, Committed, Grow, GrowId, Work};
 
@@ -125,7 +126,7 @@ impl<T: Send + 'static, E: Send + 'static> Crew<T, E> {
             // What panics, `create` or somebody's waker, has been told by the panic hook; and a job
             // that is dropped is refused.
             let worked = catch_unwind(AssertUnwindSafe(|| {
-                let created = (self.create)();
+                let created = as_nobody(&self.create);
                 job.finish(created.map(Place::new).map_err(|error| GrowerError::Failed(error).into()));
             }));
             // What was panicked with may panic when it is dropped.

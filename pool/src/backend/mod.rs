@@ -19,9 +19,9 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use kva::sync::{Arc, Weak};
-use kva::{Answer, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
+use kva::{Answer, Arena, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
 
-mod arena;
+pub(crate) mod arena;
 mod async_factory;
 mod classic;
 mod factory;
@@ -158,6 +158,13 @@ pub unsafe trait Backend: Send + Sync + 'static {
     /// back-end if they are to be fair to each other.
     fn clock(&self) -> Arc<Clock> {
         Arc::new(Clock::new())
+    }
+
+    /// The arena that all pages come from, each as large as was asked for, if that is so: a deadlock
+    /// of those that hold spans of it and those that wait for pages is found then
+    /// ([`kva::deadlock`]).
+    fn arena(&self) -> Option<&Arena> {
+        None
     }
 
     /// A pool was made on this back-end: its requests are those of `table`, and it gives

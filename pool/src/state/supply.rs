@@ -3,13 +3,15 @@
 use std::panic::Location;
 
 use kva::NEVER;
+use kva::holds::Client;
 
 use super::State;
 use crate::backend::Backend;
 use crate::waiter::{Class, Supply, Want};
 
 /// Somebody of whom it is only known that it wants little.
-pub(super) const ANYBODY: Want = Want { items: 1, class: Class::Ordinary, caller: Location::caller() };
+pub(super) const ANYBODY: Want =
+    Want { items: 1, class: Class::Ordinary, client: Client::NOBODY, caller: Location::caller() };
 
 impl<B: Backend> State<B> {
     /// How many getters wait, on their nodes or inside the back-end.

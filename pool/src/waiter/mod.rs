@@ -45,6 +45,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 use std::time::Instant;
 
+use kva::holds::Client;
 use kva::sync::UnsafeCell;
 use kva::sync::atomic::{AtomicU32, Ordering::Acquire};
 use kva::sync::thread::Thread;
@@ -79,6 +80,8 @@ pub(crate) struct Want {
     /// How many items, all or none; not zero.
     pub(crate) items: u32,
     pub(crate) class: Class,
+    /// Who sleeps for it, where that is known.
+    pub(crate) client: Client,
     /// Where it was called from.
     pub(crate) caller: &'static Location<'static>,
 }

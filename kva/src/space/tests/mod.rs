@@ -1,5 +1,6 @@
 //! The space as a whole.
 
+mod search;
 mod world;
 
 use proptest::prelude::*;
@@ -58,11 +59,34 @@ fn runs_of_two_regions_do_not_join() {
 
 #[test]
 fn best_fit_takes_the_snug_run_and_instant_fit_the_sure_one() {
-    // Eight quanta in which four fit wherever they start, and four that are aligned by chance.
-    let free = 0b11_1100_0111_1111_1000;
-    for (fit, start) in [(Fit::Instant, 4), (Fit::Best, 14)] {
-        let mut space = with_free(18, 0, free);
+    // Four quanta that are aligned by chance, eight in which four fit wherever they start, and
+    // four that are not aligned, which are the first of their bin.
+    let free = 0b1111 << 2 | 0b1111_1111 << 9 | 0b1111 << 19;
+    for (fit, start) in [(Fit::Instant, 10), (Fit::Best, 2)] {
+        let mut space = with_free(24, 0, free);
         assert_eq!(space.take(&shape(4, 2).fit(fit), 0).unwrap().start, start);
+    }
+}
+
+#[test]
+fn what_was_given_is_taken_again() {
+    let mut space = Space::new(64, 0).unwrap();
+    let [_, given, _] = [4; 3].map(|len| space.take(&shape(len, 4), 0).unwrap());
+    space.give(given);
+    assert_eq!(space.take(&shape(4, 4), 0).unwrap().start, given.start, "and nothing else is cut");
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let mut space = Space::new(2, (1 << 40) + 1).unwrap();
+    for (len, align) in [(3, 1), (2, 4), (1, 1 << 31), (u32::MAX, 1), (u32::MAX, 1 << 31), (1 << 31, 2)] {
+        for fit in [Fit::Instant, Fit::Best] {
+            assert_eq!(space.take(&shape(len, align).fit(fit), 0), None);
+        }
+        assert!(!space.could_ever_fit(&shape(len, align)), "{len} at {align}");
+        assert_eq!(space.take_at(1, len.max(2), 0), None);
+        space.aim(&shape(len, align));
+        assert_eq!(space.window(), None);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The figures that targets are about, taken from the rows of a run.
 
 use benches::case::Bench;
-use benches::results::{Row, Scarce};
+use benches::results::{Large, Row, Scarce};
 
 use super::run::{Missing, Place, Run, distinct, threads_of};
 use super::scale;
 use super::scarce::Shape;
+use super::spans::Filled;
 use super::subjects::{BARGING, FAIR, OURS, is_ours, is_peer};
 use super::verdict::Case;
 
@@ -51,6 +52,36 @@ pub(crate) fn over_fastest(run: &Run, bench: Bench) -> Vec<Case> {
     };
     let cases = run.places(bench).into_iter().map(case).collect();
     or_missing(cases, || format!("no rows of {bench}"))
+}
+
+/// Ours with the most spans out over ours with the fewest, for each mix of shapes and each fill.
+pub(crate) fn live(run: &Run) -> Vec<Case> {
+    let case = |filled: &Filled<'_>| Case {
+        name: filled.name(),
+        figure: match filled.places[..] {
+            [(_, fewest), .., (_, most)] => ratio(run.ns(most, OURS), run.ns(fewest, OURS)),
+            _ => Err(Missing(format!("fewer than two numbers of spans in spans, {}", filled.name()))),
+        },
+    };
+    or_missing(Filled::all(run).iter().map(case).collect(), || "no rows of spans".to_owned())
+}
+
+/// How many spans of memory ours gives and takes back while `other` does one.
+pub(crate) fn committed(run: &Run, other: &str) -> Vec<Case> {
+    let case =
+        |place: Place<'_>| Case { name: place.shape.to_owned(), figure: over(run, place, other, OURS) };
+    let cases = run.places(Bench::Committed).into_iter().map(case).collect();
+    or_missing(cases, || "no rows of committed".to_owned())
+}
+
+/// What there is to say of each large span of ours.
+pub(crate) fn large(run: &Run, figure: fn(&Large) -> f64) -> Vec<Case> {
+    let rows = run.of(Bench::Large).filter(|row| row.subject == OURS);
+    let cases = rows.filter_map(|row| {
+        let figure = Ok(figure(row.large.as_ref()?));
+        Some(Case { name: row.shape.clone(), figure })
+    });
+    or_missing(cases.collect(), || format!("no `{OURS}` in large"))
 }
 
 /// How many gets a second ours serves, over the best that barges.
@@ -114,7 +145,11 @@ pub(crate) fn ours(run: &Run, bench: Bench, figure: fn(&Row) -> Option<f64>) -> 
 
 /// The cost of one subject over that of another in one place.
 fn over(run: &Run, place: Place<'_>, subject: &str, other: &str) -> Result<f64, Missing> {
-    Ok(run.ns(place, subject)? / run.ns(place, other)?)
+    ratio(run.ns(place, subject), run.ns(place, other))
+}
+
+fn ratio(these: Result<f64, Missing>, those: Result<f64, Missing>) -> Result<f64, Missing> {
+    Ok(these? / those?)
 }
 
 /// A case for each shape of `contended`, with two threads.

@@ -6,8 +6,9 @@ use benches::case::Bench;
 
 use super::grid::Grid;
 use super::plot::{self, Plot};
-use super::run::Run;
+use super::run::{Place, Run};
 use super::scarce::Shape;
+use super::spans::Filled;
 use super::tables;
 
 /// One bench in the report.
@@ -32,10 +33,14 @@ enum Kind {
     /// A table for each shape, and throughput against the longest waits.
     Waits,
     Memory,
+    /// A table for each mix of shapes and each fill, and lines over the spans that are out.
+    Spans,
+    /// A table for each large span.
+    Large,
 }
 
 /// All of them, in the order of the report.
-pub(crate) const CHAPTERS: [Chapter; 10] = [
+pub(crate) const CHAPTERS: [Chapter; 13] = [
     Chapter {
         bench: Bench::Uncontended,
         title: "One thread",
@@ -120,6 +125,43 @@ pub(crate) const CHAPTERS: [Chapter; 10] = [
                into them.",
         kind: Kind::Memory,
     },
+    Chapter {
+        bench: Bench::Spans,
+        title: "Spans of an arena",
+        text: "What a pool takes its pages from, by itself. So many spans are out, and take so many percent of all \
+               quanta; a random one is freed, and one of a random shape is taken. Nanoseconds for both, on one \
+               thread. It was full once, was freed at random, and then about as many came and went as are out. The shapes: four quanta at a multiple of four; 1, 2, 4, 8 or 16 quanta, each at a multiple \
+               of its length; 1 to 16 quanta anywhere. \"Empty\" is a span that is taken and freed where nothing \
+               else is out. \"Failed\" is how many found no room, which at a high fill is a matter of \
+               fragmentation. `ours` is an arena of numbers, and has its lock inside; the others are for one \
+               thread, and are behind a mutex of parking_lot, but for the rows that say so. `ours, with memory` \
+               has each span committed, which asks the kernel. Each takes part with the shapes that it knows: \
+               offset-allocator knows no alignment, buddy_system_allocator only powers of two, range-alloc \
+               walks through all free ranges and is left out where that takes too long. rlsf serves bytes, with \
+               headers in the memory itself: a quantum is one of its granules. Who is freed and what is \
+               taken is chosen before the clock is read; `the harness alone` is what is left of it.",
+        kind: Kind::Spans,
+    },
+    Chapter {
+        bench: Bench::Committed,
+        title: "Memory from an arena",
+        text: "The same with 16 KiB of memory that may be written to, a thousand of them out, and with a byte \
+               written to each. `ours` keeps what was freed; `ours, discarding` gives it back to the kernel at \
+               once, as munmap does. They and the allocators align it to 16 KiB, mmap to a page.",
+        kind: Kind::Bars,
+    },
+    Chapter {
+        bench: Bench::Large,
+        title: "A large span of a full arena",
+        text: "Threads storm an arena of 4,096 quanta: each has its share of single quanta, together so many percent \
+               of all, and goes on freeing a random one and taking another. One more thread asks for a large span, \
+               and waits for it. `ours` queues it, and lets only so many singles overtake it. The others are \
+               behind a mutex and a condvar, and whoever comes first takes what is free: it may wait for ever, and \
+               is given up after a while. \"Overtaken\" is how many singles were granted while one waited, at \
+               most; it is counted in a pass of its own. A time behind `>` is that of one that was given up. \
+               What the waiting costs is in the last column.",
+        kind: Kind::Large,
+    },
 ];
 
 impl Chapter {
@@ -132,6 +174,11 @@ impl Chapter {
             }
             Kind::Memory => vec![(None, tables::memory(run))],
             Kind::Scales => vec![(None, tables::scales(run))],
+            Kind::Spans => spans(run),
+            Kind::Large => {
+                let table = |place: Place<'_>| (Some(place.shape.to_owned()), tables::large(run, place));
+                run.places(Bench::Large).into_iter().map(table).collect()
+            }
             Kind::Bars | Kind::Threads | Kind::Sizes => vec![(None, tables::bench(run, self.bench))],
         }
     }
@@ -144,9 +191,22 @@ impl Chapter {
             Kind::Sizes => plot::over_sizes(run, self.bench, self.title).into_iter().collect(),
             Kind::Scales => plot::over_scales(run, self.title).into_iter().collect(),
             Kind::Waits => Shape::all(run).iter().filter_map(|shape| plot::waits(run, shape)).collect(),
-            Kind::Memory => Vec::new(),
+            Kind::Spans => plot::over_live(run, self.title),
+            Kind::Memory | Kind::Large => Vec::new(),
         }
     }
+}
+
+fn spans(run: &Run) -> Vec<(Option<String>, Grid)> {
+    let empty = Filled::empty(run);
+    let names = empty.iter().map(|place| place.shape.to_owned()).collect();
+    let filled = Filled::all(run).into_iter().map(|filled| {
+        let (places, names) = filled.columns();
+        (Some(filled.name()), tables::in_places(run, &places, names))
+    });
+    let empty =
+        (!empty.is_empty()).then(|| (Some("Empty".to_owned()), tables::in_places(run, &empty, names)));
+    empty.into_iter().chain(filled).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod plot;
 mod run;
 mod scale;
 mod scarce;
+mod spans;
 mod subjects;
 mod tables;
 mod targets;

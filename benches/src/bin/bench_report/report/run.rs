@@ -107,6 +107,13 @@ impl fmt::Display for Place<'_> {
 fn check(row: &Row) -> anyhow::Result<()> {
     let scarce = row.scarce.as_ref();
     ensure!(scarce.is_some() == (row.bench == Bench::Scarce), "waits belong to scarce, and to nothing else");
+    let large = row.large.as_ref();
+    ensure!(
+        large.is_some() == (row.bench == Bench::Large),
+        "large spans belong to large, and to nothing else"
+    );
+    ensure!(large.is_none_or(|large| large.asked > 0), "no large span was asked for");
+    ensure!(row.failed.is_none_or(|share| (0.0..=1.0).contains(&share)), "failed is no share");
     for (name, value) in [
         ("median_ns", row.median_ns),
         ("min_ns", row.min_ns),

@@ -9,6 +9,11 @@ pub(crate) const BY_HANDLE: &str = "ours, by handle";
 pub(crate) const BARE_ARRAY: &str = "bare thread-local array";
 /// What objects travel through in `remote`, without a pool at either end.
 const RING_ALONE: &str = "the ring alone";
+/// What the loop over spans takes where there is nothing to take them from.
+const HARNESS_ALONE: &str = "the harness alone";
+/// What the name of a peer ends with that is measured without the lock that it needs to be shared.
+const NO_LOCK: &str = ", no lock";
+pub(crate) const MMAP: &str = "mmap + munmap";
 pub(crate) const MIMALLOC: &str = "mimalloc";
 pub(crate) const ARRAY_QUEUE: &str = "ArrayQueue";
 
@@ -23,12 +28,12 @@ pub(crate) fn is_ours(subject: &str) -> bool {
     subject.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
 }
 
-/// Whether this is there to show what no pool can be faster than.
+/// Whether this is there to show what no pool, or no arena, can be faster than.
 pub(crate) fn is_limit(subject: &str) -> bool {
-    [BARE_ARRAY, RING_ALONE].contains(&subject)
+    [BARE_ARRAY, RING_ALONE, HARNESS_ALONE].contains(&subject) || subject.ends_with(NO_LOCK)
 }
 
-/// Whether this is somebody else's, and does what a pool does.
+/// Whether this is somebody else's, and does what a pool or an arena does.
 pub(crate) fn is_peer(subject: &str) -> bool {
     !is_ours(subject) && !is_limit(subject)
 }
@@ -42,5 +47,6 @@ mod tests {
         assert!(is_ours(OURS) && is_ours(BY_HANDLE));
         assert!(!is_ours("ourselves") && !is_ours(MIMALLOC));
         assert!(is_peer(MIMALLOC) && !is_peer(OURS) && !is_peer(BARE_ARRAY) && !is_peer(RING_ALONE));
+        assert!(is_peer("rlsf") && !is_peer("rlsf, no lock") && !is_peer(HARNESS_ALONE));
     }
 }

@@ -1,10 +1,11 @@
-//! The tables: the targets, a bench, the scales, the waits of one scarce shape, the memory, the counts.
+//! The tables: the targets, a bench, the scales, the waits of one scarce shape or for one large span, the
+//! memory, the counts.
 
 use benches::case::Bench;
-use benches::results::{Row, Scarce};
+use benches::results::{Large, Row, Scarce};
 
 use super::grid::Grid;
-use super::number::{duration, figure, plain, short};
+use super::number::{duration, figure, percent, plain, short};
 use super::run::{Place, Run, distinct, threads_of};
 use super::scale;
 use super::verdict::{Outcome, Verdict};
@@ -31,7 +32,13 @@ pub(crate) fn targets(verdicts: &[Verdict], emphasised: fn(&str) -> String) -> G
 pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
     let places = run.places(bench);
     let names = place_names(&places);
-    let mut subjects = distinct(run.of(bench).map(|row| &*row.subject));
+    in_places(run, &places, names)
+}
+
+/// As [`bench`], of some places.
+pub(crate) fn in_places(run: &Run, places: &[Place<'_>], names: Vec<String>) -> Grid {
+    let rows = run.results.rows.iter().filter(|row| places.contains(&Place::of(row)));
+    let mut subjects = distinct(rows.map(|row| &*row.subject));
     if let Some(&last) = places.last() {
         let cost = |subject: &&str| run.ns(last, subject).unwrap_or(f64::INFINITY);
         subjects.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
@@ -51,9 +58,13 @@ pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
 /// A ratio says nothing of who is alone.
 fn cost(row: &Row, alone: bool) -> Option<String> {
     let ns = row.median_ns?;
-    Some(match row.ratio_to_ours {
+    let cost = match row.ratio_to_ours {
         Some(ratio) if !alone => times(ns, ratio),
         _ => figure(ns),
+    };
+    Some(match row.failed {
+        Some(share) if share > 0.0 => format!("{cost}, {} failed", percent(share)),
+        _ => cost,
     })
 }
 
@@ -103,6 +114,30 @@ pub(crate) fn waits(subjects: &[(&str, &Scarce)]) -> Grid {
         cells.extend(waits);
         cells.push(fairness.map_or_else(|| NONE.to_owned(), figure));
         cells.push(largest_bypass.map_or_else(|| NONE.to_owned(), |overtakes| plain(overtakes as f64)));
+        grid.row(cells);
+    }
+    grid
+}
+
+/// One shape of `large`: who serves it, how late, and what it costs the others. Those who serve most come
+/// first, and of these the fastest. A time with `>` is that of one that was given up.
+pub(crate) fn large(run: &Run, place: Place<'_>) -> Grid {
+    let mut rows: Vec<(&Row, &Large)> =
+        run.at(place).filter_map(|row| Some((row, row.large.as_ref()?))).collect();
+    let share = |large: &Large| large.served as f64 / large.asked as f64;
+    rows.sort_by(|(_, one), (_, other)| {
+        share(other).total_cmp(&share(one)).then(one.wait_ns.p50.cmp(&other.wait_ns.p50))
+    });
+    let mut grid = Grid::new(["", "served", "p50", "p99", "longest", "overtaken", "million singles/s"]);
+    for (row, large) in rows {
+        let mut cells = vec![row.subject.clone(), format!("{} of {}", large.served, large.asked)];
+        let waits = [(0.5, large.wait_ns.p50), (0.99, large.wait_ns.p99), (1.0, large.wait_ns.max)];
+        cells.extend(waits.map(|(quantile, ns)| {
+            let given_up = large.served < large.asked && quantile > share(large);
+            format!("{}{}", if given_up { "> " } else { "" }, duration(ns as f64))
+        }));
+        cells.push(plain(large.most_overtaken as f64));
+        cells.push(figure(large.singles_per_s / 1e6));
         grid.row(cells);
     }
     grid

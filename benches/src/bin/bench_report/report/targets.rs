@@ -1,19 +1,20 @@
-//! The targets: what the pool is to be, as bounds on medians of one run.
+//! The targets: what the pool and its arena are to be, as bounds on medians of one run.
 //!
 //! A target that is missed says by how much, and one that was not measured says so. Neither changes
 //! the bound.
 
 use benches::case::Bench;
+use kva::Arena;
 use pool::Builder;
 
 use super::cases;
-use super::subjects::{ARRAY_QUEUE, BARE_ARRAY, BY_HANDLE, MIMALLOC, OURS};
+use super::subjects::{ARRAY_QUEUE, BARE_ARRAY, BY_HANDLE, MIMALLOC, MMAP, OURS};
 use super::verdict::Limit::{AtLeast, AtMost};
 use super::verdict::Target;
 
 /// All of them, in the order of the report.
 pub(crate) fn targets() -> Vec<Target> {
-    [alone().as_slice(), &with_others(), &scarce(), &whatever_there_is()].concat()
+    [alone().as_slice(), &with_others(), &scarce(), &whatever_there_is(), &arenas()].concat()
 }
 
 fn alone() -> [Target; 4] {
@@ -136,6 +137,37 @@ fn whatever_there_is() -> [Target; 6] {
             limit: AtMost(1.0),
             unit: "ms",
             cases: |run| cases::ours(run, Bench::Create, |row| row.median_ns.map(|ns| ns / 1e6)),
+        },
+    ]
+}
+
+/// What pools take their pages from.
+fn arenas() -> [Target; 5] {
+    [
+        Target { what: "spans: 1,000,000 out", limit: AtMost(1.5), unit: "x 1,000 out", cases: cases::live },
+        Target {
+            what: "spans of mixed shapes",
+            limit: AtMost(1.0),
+            unit: "x the fastest peer",
+            cases: |run| cases::over_fastest(run, Bench::Spans),
+        },
+        Target {
+            what: "16 KiB of memory: throughput",
+            limit: AtLeast(10.0),
+            unit: "x mmap + munmap",
+            cases: |run| cases::committed(run, MMAP),
+        },
+        Target {
+            what: "a large span of a full arena: served",
+            limit: AtLeast(100.0),
+            unit: "% of those asked for",
+            cases: |run| cases::large(run, |large| 100.0 * large.served as f64 / large.asked as f64),
+        },
+        Target {
+            what: "a large span of a full arena: overtaken",
+            limit: AtMost(f64::from(Arena::DEFAULT_BYPASS)),
+            unit: "times a quantum of it (K)",
+            cases: |run| cases::large(run, |large| large.most_overtaken as f64 / f64::from(large.quanta)),
         },
     ]
 }

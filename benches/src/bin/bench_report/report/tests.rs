@@ -45,11 +45,19 @@ fn each_target_is_held_against_its_rows() {
     met("memory, out of band", "", "4.5");
     met("a pool of a million items is made in", "", "0.25");
 
+    met("a large span of a full arena: served", "", "100, 4 at 4, 100 %");
+    met("a large span of a full arena: overtaken", "", "64, 4 at 4, 100 %");
+
     let missed =
         |what, figure, words| assert_says(the(&verdicts, what, ""), Outcome::Missed, Some(figure), words);
     missed("pair, two threads on one pool", "1.25, 64 B", "missed by 4 %");
     missed("throughput, two threads on one pool", "3, 64 B", "missed by 25 %");
     missed("1 to 10,000 waiters: slowest", "2", "missed by 33 %");
+    missed("spans: 1,000,000 out", "2, 1 to 16, 80 %", "missed by 33 %");
+    let slowest = "1.2, 1 to 16, 80 %, 1000000 live, 1 thread";
+    missed("spans of mixed shapes", slowest, "missed in 1 of 4, by up to 20 %");
+    let written = "9, 16 KiB, a byte written";
+    missed("16 KiB of memory: throughput", written, "missed in 1 of 2, by up to 10 %");
 }
 
 #[test]
@@ -87,6 +95,9 @@ fn what_is_missing_is_said() {
     none("1 to 1,000,000 pages: slowest", "", "fewer than two numbers of pages");
     none("1 to 10,000 waiters: slowest", "", "no waiters in scale");
     none("memory, out of band", "", "no `ours` in memory");
+    none("spans: 1,000,000 out", "", "no rows of spans");
+    none("16 KiB of memory: throughput", "", "no rows of committed");
+    none("a large span of a full arena: served", "", "no `ours` in large");
     assert_eq!(the(&verdicts, "pair through the thread-local, one thread", "").outcome, Outcome::Met);
 }
 
@@ -116,11 +127,14 @@ fn the_document_shows_each_plot_and_no_other() {
                 "burst.svg",
                 "bytes.svg",
                 "churn.svg",
+                "committed-16-kib-a-byte-written.svg",
+                "committed-16-kib-untouched.svg",
                 "contended.svg",
                 "remote.svg",
                 "scale.svg",
                 "scarce-8x2-work.svg",
                 "scarce-8x2.svg",
+                "spans-1-to-16.svg",
                 "uncontended.svg"
             ]
         );
@@ -140,6 +154,11 @@ fn the_document_has_the_figures_of_the_run() {
             "| mimalloc | 5.00 (1.25 x) |",
             "| ours | 6.00 | 300 ns | 9.00 us | 1.50 ms | 6.00 ms | 0.80 | 32 |",
             "| ours | 1,000,000 items | 4.50 |",
+            "### 1 to 16, 80 %\n\n|  | 1k live | 100k live | 1M live |\n",
+            "| ours | 60.0 (1.00 x) | 70.0 (1.00 x) | 120 (1.00 x), 1 % failed |",
+            "| rlsf, no lock | 10.0 (0.20 x) |",
+            "| ours | 40 of 40 | 90.0 us | 180 us | 400 us | 256 | 8.00 |",
+            "| range-alloc | 1 of 4 | > 240 ms | > 240 ms | > 240 ms | 1,000,000 | 20.0 |",
             "| ours, by handle | 38.0 |",
             "`membarrier(2)` was there",
             "**missed by 25 %**",
@@ -204,6 +223,10 @@ fn what_is_no_run_is_refused() {
     );
     assert_refused(&RUN.replace("\"median_ns\": 1.5", "\"median_ns\": 0"), "median_ns is not above 0");
     assert_refused(&RUN.replace("\"objects\": 2, ", ""), "waits belong to scarce");
+    assert_refused(&RUN.replace("\"asked\": 4,", "\"asked\": 0,"), "no large span was asked for");
+    assert_refused(&RUN.replace("\"failed\": 0.013", "\"failed\": 1.3"), "failed is no share");
+    let misplaced = RUN.replace("\"bench\": \"large\"", "\"bench\": \"burst\"");
+    assert_refused(&misplaced, "large spans belong to large");
     let twice = RUN.replace("\"subject\": \"bare thread-local array\"", "\"subject\": \"ours\"");
     assert_refused(&twice, "`ours` is there twice in uncontended, 64 B, 1 thread");
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use benches::case::{Case, Trial};
+use benches::case::{Case, Trial, Tried};
 use benches::results::Row;
-use benches::workloads::scarce;
+use benches::workloads::{large, scarce};
 
 use super::effort::{Effort, calibrate};
 use super::progress::Progress;
@@ -15,8 +15,12 @@ use super::{fresh, rows};
 pub(crate) enum Samples {
     /// Nanoseconds an operation.
     Counted(Vec<f64>),
+    /// The same, and how many failed.
+    Tried(Vec<Tried>),
     /// All there is to know.
     Scarce(Vec<scarce::Outcome>),
+    /// All there is to know of large spans.
+    Large(Vec<large::Outcome>),
     /// Bytes an item. Once: no other round could differ.
     Memory(f64),
 }
@@ -24,7 +28,9 @@ pub(crate) enum Samples {
 /// A case in the rounds.
 enum Entry {
     Counted { measure: Box<dyn FnMut(u64) -> f64>, operations: u64, samples: Vec<f64> },
+    Tried { measure: Box<dyn FnMut(u64) -> Tried>, operations: u64, samples: Vec<Tried> },
     Scarce { measure: Box<dyn FnMut(Duration) -> scarce::Outcome>, samples: Vec<scarce::Outcome> },
+    Large { measure: Box<dyn FnMut(Duration) -> large::Outcome>, samples: Vec<large::Outcome> },
     Memory(f64),
 }
 
@@ -34,14 +40,17 @@ pub(crate) fn run(cases: &[Case], effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for bench in cases.chunk_by(|one, next| one.bench == next.bench) {
         progress.begin(bench[0].bench);
-        let samples = one_bench(bench, effort, &progress)?;
-        rows.extend(rows::of(bench, &samples));
+        for part in bench.chunk_by(Case::is_together_with) {
+            let samples = one_part(part, effort, &progress)?;
+            rows.extend(rows::of(part, &samples));
+        }
     }
     Ok(rows)
 }
 
-/// The rounds of one bench: all its shapes in each, since some are compared with each other.
-fn one_bench(cases: &[Case], effort: &Effort, progress: &Progress) -> anyhow::Result<Vec<Samples>> {
+/// The rounds of one bench, or of what is together in it: all its shapes in each, since some are compared
+/// with each other.
+fn one_part(cases: &[Case], effort: &Effort, progress: &Progress) -> anyhow::Result<Vec<Samples>> {
     let mut entries = Vec::new();
     for case in cases {
         progress.sample(case);
@@ -74,7 +83,12 @@ fn enter(case: &Case, effort: &Effort) -> anyhow::Result<Entry> {
             let operations = calibrate(effort.sample, &mut measure);
             Entry::Counted { measure, operations, samples: Vec::new() }
         }
+        Trial::Tried(mut measure) => {
+            let operations = calibrate(effort.sample, |operations| measure(operations).ns);
+            Entry::Tried { measure, operations, samples: Vec::new() }
+        }
         Trial::Scarce(measure) => Entry::Scarce { measure, samples: Vec::new() },
+        Trial::Large(measure) => Entry::Large { measure, samples: Vec::new() },
         Trial::Memory(_) => Entry::Memory(fresh::measure(case)?),
     })
 }
@@ -82,7 +96,9 @@ fn enter(case: &Case, effort: &Effort) -> anyhow::Result<Entry> {
 fn sample(entry: &mut Entry, effort: &Effort) {
     match entry {
         Entry::Counted { measure, operations, samples } => samples.push(measure(*operations)),
+        Entry::Tried { measure, operations, samples } => samples.push(measure(*operations)),
         Entry::Scarce { measure, samples } => samples.push(measure(effort.scarce)),
+        Entry::Large { measure, samples } => samples.push(measure(effort.scarce)),
         Entry::Memory(_) => {}
     }
 }
@@ -91,7 +107,9 @@ impl From<Entry> for Samples {
     fn from(entry: Entry) -> Self {
         match entry {
             Entry::Counted { samples, .. } => Self::Counted(samples),
+            Entry::Tried { samples, .. } => Self::Tried(samples),
             Entry::Scarce { samples, .. } => Self::Scarce(samples),
+            Entry::Large { samples, .. } => Self::Large(samples),
             Entry::Memory(bytes) => Self::Memory(bytes),
         }
     }

@@ -12,7 +12,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table};
 pub(crate) fn list(cases: &[Case]) -> String {
     let mut text = String::new();
     for case in cases {
-        let _ = writeln!(text, "{:<12} {:<20} {:>2}  {}", case.bench, case.shape, case.threads, case.subject);
+        let _ = writeln!(text, "{:<12} {:<32} {:>2}  {}", case.bench, case.shape, case.threads, case.subject);
     }
     text
 }
@@ -28,6 +28,7 @@ pub(crate) fn tables(rows: &[Row]) -> String {
 
 fn table(rows: &[Row]) -> Table {
     let scarce = rows.iter().any(|row| row.scarce.is_some());
+    let tried = rows.iter().any(|row| row.failed.is_some());
     let bytes = rows.iter().any(|row| row.bytes_per_item.is_some());
     let mut heads = vec!["shape", "threads", "subject"];
     if bytes {
@@ -35,8 +36,14 @@ fn table(rows: &[Row]) -> Table {
     } else {
         heads.extend(["median ns", "min", "max", "of ours"]);
     }
+    if tried {
+        heads.push("% failed");
+    }
     if scarce {
         heads.extend(["Mgets/s", "wait p50", "p99", "p99.99", "max", "fairness", "bypass"]);
+    }
+    if rows.iter().any(|row| row.large.is_some()) {
+        heads.extend(["served", "of", "wait p50", "p99", "max", "overtaken", "Msingles/s"]);
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(heads);
@@ -55,6 +62,7 @@ fn cells(row: &Row) -> Vec<Cell> {
     }
     cells.extend([row.median_ns, row.min_ns, row.max_ns].map(|ns| Cell::new(figure(ns))));
     cells.push(Cell::new(figure(row.ratio_to_ours)));
+    cells.extend(row.failed.map(|share| Cell::new(figure(Some(share * 100.0)))));
     if let Some(scarce) = &row.scarce {
         let waits = &scarce.wait_ns;
         cells.push(Cell::new(figure(Some(scarce.ops_per_s / 1e6))));
@@ -63,6 +71,12 @@ fn cells(row: &Row) -> Vec<Cell> {
         cells.push(Cell::new(
             scarce.largest_bypass.map_or_else(|| NONE.to_owned(), |times| times.to_string()),
         ));
+    }
+    if let Some(large) = &row.large {
+        cells.extend([large.served, large.asked].map(Cell::new));
+        cells.extend([large.wait_ns.p50, large.wait_ns.p99, large.wait_ns.max].map(|ns| Cell::new(time(ns))));
+        cells.push(Cell::new(large.most_overtaken));
+        cells.push(Cell::new(figure(Some(large.singles_per_s / 1e6))));
     }
     cells
 }

@@ -1,4 +1,4 @@
-//! Lines: how a cost changes with the number of threads, the size of an item, the scale.
+//! Lines: how a cost changes with the number of threads, the size of an item, the scale, the spans that are out.
 //!
 //! What is below is as far apart as the columns of a table: threads and sizes double and more from one
 //! to the next. The cost is logarithmic, since the slowest is a hundred times the fastest.
@@ -9,11 +9,12 @@ use kuva::plot::line::LinePlot;
 use kuva::plot::scatter::ScatterPlot;
 use kuva::render::plots::Plot as Drawing;
 
-use super::Plot;
 use super::style::{self, Look};
+use super::{Plot, slug};
 use crate::report::number::{figure, short, short_duration};
 use crate::report::run::{Place, Run, distinct};
 use crate::report::scale;
+use crate::report::spans::Filled;
 
 struct Line {
     name: String,
@@ -58,7 +59,21 @@ pub(crate) fn over_scales(run: &Run, title: &str) -> Option<Plot> {
     let lines: Vec<Line> = lines.filter(|line| line.points.len() > 1).collect();
     let longest = lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(0.0, f64::max);
     let columns = (0..longest.ceil() as i32).map(|power| short(10_f64.powi(power))).collect();
-    drawn(&lines, columns, Bench::Scale, title, "how many")
+    drawn(&lines, columns, format!("{}.svg", Bench::Scale), title, "how many")
+}
+
+/// The fill that is drawn. The others are in tables.
+const FILL: &str = "80 %";
+
+/// For each mix of shapes a line for each subject over the numbers of spans that are out.
+pub(crate) fn over_live(run: &Run, title: &str) -> Vec<Plot> {
+    let plot = |filled: &Filled<'_>| {
+        let (places, columns) = filled.columns();
+        let file = format!("{}-{}.svg", Bench::Spans, slug(filled.mix));
+        let title = format!("{title}: {}", filled.name());
+        drawn(&through(run, &places), columns, file, &title, "spans that are out")
+    };
+    Filled::all(run).iter().filter(|filled| filled.fill == FILL).filter_map(plot).collect()
 }
 
 fn over_places(
@@ -69,6 +84,11 @@ fn over_places(
     title: &str,
     axis: &str,
 ) -> Option<Plot> {
+    drawn(&through(run, places), columns, format!("{bench}.svg"), title, axis)
+}
+
+/// A line for each subject through these places.
+fn through(run: &Run, places: &[Place<'_>]) -> Vec<Line> {
     let line = |subject: &str| Line {
         name: subject.to_owned(),
         look: style::look(run, subject),
@@ -77,15 +97,15 @@ fn over_places(
             .filter_map(|(at, place)| Some((f64::from(at), run.ns(*place, subject).ok()?)))
             .collect(),
     };
-    let subjects = distinct(run.of(bench).map(|row| &*row.subject));
+    let subjects = distinct(places.iter().flat_map(|place| run.at(*place)).map(|row| &*row.subject));
     let mut lines: Vec<Line> = subjects.into_iter().map(line).filter(|line| line.points.len() > 1).collect();
     // As they lie above each other at the right end, where people look for who is who.
     lines.sort_by(|one, other| other.last().total_cmp(&one.last()));
-    drawn(&lines, columns, bench, title, axis)
+    lines
 }
 
 /// The lines over the columns. Nothing, if no line has two points.
-fn drawn(lines: &[Line], columns: Vec<String>, bench: Bench, title: &str, axis: &str) -> Option<Plot> {
+fn drawn(lines: &[Line], columns: Vec<String>, file: String, title: &str, axis: &str) -> Option<Plot> {
     if lines.is_empty() {
         return None;
     }
@@ -108,7 +128,7 @@ fn drawn(lines: &[Line], columns: Vec<String>, bench: Bench, title: &str, axis: 
         .with_y_tick_format(style::ticks(short_duration));
     let layout =
         style::with_legend(layout, |_| LegendShape::Line, lines.iter().map(|line| (&*line.name, &line.look)));
-    Some(Plot { file: format!("{bench}.svg"), svg: style::svg(drawings, layout, &alt), alt })
+    Some(Plot { file, svg: style::svg(drawings, layout, &alt), alt })
 }
 
 /// Where the lines begin and end, in words.

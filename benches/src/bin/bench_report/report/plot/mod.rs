@@ -11,7 +11,7 @@ mod scatter;
 mod style;
 
 pub(crate) use bars::bars;
-pub(crate) use lines::{over_scales, over_sizes, over_threads};
+pub(crate) use lines::{over_live, over_scales, over_sizes, over_threads};
 pub(crate) use scatter::waits;
 
 /// A file, and what it shows for who cannot see it.
