@@ -8,7 +8,8 @@
 //!    its number means nobody else.
 
 use crate::arena::Relocate;
-use crate::sync::Weak;
+use crate::clock::{Clock, NEVER};
+use crate::sync::{Arc, Weak};
 
 /// The client of who has no account of its own.
 pub(crate) const NOBODY: u16 = 0;
@@ -21,6 +22,9 @@ struct Account {
     /// Its handles, which are one, and its requests that wait.
     users: u32,
     relocate: Option<Weak<dyn Relocate>>,
+    clock: Option<Arc<Clock>>,
+    /// What its clock was last told.
+    published: u64,
 }
 
 /// What the clients of an arena have.
@@ -32,16 +36,27 @@ pub(crate) struct Clients {
     relocating: u32,
 }
 
+impl Account {
+    const fn new(quota: u32, relocate: Option<Weak<dyn Relocate>>, clock: Option<Arc<Clock>>) -> Self {
+        Self { quota, has: 0, users: 1, relocate, clock, published: NEVER }
+    }
+}
+
 impl Clients {
     pub(crate) fn new() -> Self {
-        let nobody = Account { quota: u32::MAX, has: 0, users: 1, relocate: None };
+        let nobody = Account::new(u32::MAX, None, None);
         Self { accounts: vec![nobody], vacant: Vec::new(), relocating: 0 }
     }
 
     /// Opens an account. `None`: there are as many as there can be.
-    pub(crate) fn open(&mut self, quota: u32, relocate: Option<Weak<dyn Relocate>>) -> Option<u16> {
+    pub(crate) fn open(
+        &mut self,
+        quota: u32,
+        relocate: Option<Weak<dyn Relocate>>,
+        clock: Arc<Clock>,
+    ) -> Option<u16> {
         self.relocating += u32::from(relocate.is_some());
-        let account = Account { quota, has: 0, users: 1, relocate };
+        let account = Account::new(quota, relocate, Some(clock));
         if let Some(at) = self.vacant.pop() {
             self.accounts[usize::from(at)] = account;
             return Some(at);
@@ -77,6 +92,15 @@ impl Clients {
         let account = &self.accounts[usize::from(client)];
         if account.users == 0 && account.has == 0 {
             self.vacant.push(client);
+        }
+    }
+
+    /// Tells a client's clock when the oldest of its requests was made that wait for its quota.
+    pub(crate) fn publish(&mut self, client: u16, moment: u64) {
+        let account = &mut self.accounts[usize::from(client)];
+        if account.published != moment {
+            account.published = moment;
+            account.clock.iter().for_each(|clock| clock.set_held_back(moment));
         }
     }
 

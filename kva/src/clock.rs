@@ -6,6 +6,7 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The moment that is later than all others: of nobody, and of who need not be ordered.
@@ -43,6 +44,14 @@ pub const NEVER: u64 = u64::MAX;
 /// ```
 #[derive(Debug)]
 pub struct Clock {
+    all: Arc<All>,
+    /// When the oldest request was made that waits for a client's quota, if this is a client's.
+    held_back: Option<CachePadded<AtomicU64>>,
+}
+
+/// What all clocks of an arena share.
+#[derive(Debug)]
+struct All {
     ticks: CachePadded<AtomicU64>,
     oldest: CachePadded<AtomicU64>,
 }
@@ -57,16 +66,24 @@ impl Clock {
     /// A clock that nobody waits by.
     #[must_use]
     pub fn new() -> Self {
-        Self { ticks: CachePadded::new(AtomicU64::new(0)), oldest: CachePadded::new(AtomicU64::new(NEVER)) }
+        let (ticks, oldest) = (AtomicU64::new(0), AtomicU64::new(NEVER));
+        let all = All { ticks: CachePadded::new(ticks), oldest: CachePadded::new(oldest) };
+        Self { all: Arc::new(all), held_back: None }
+    }
+
+    /// The same time, and a client's own requests that wait for its quota.
+    pub(crate) fn of_client(&self) -> Self {
+        Self { all: self.all.clone(), held_back: Some(CachePadded::new(AtomicU64::new(NEVER))) }
     }
 
     /// A new moment, later than all before.
     pub fn now(&self) -> u64 {
         // Relaxed: only the order of the ticks matters, and a read-modify-write has one.
-        self.ticks.fetch_add(1, Relaxed)
+        self.all.ticks.fetch_add(1, Relaxed)
     }
 
-    /// When the oldest unsatisfied request was made; [`NEVER`] where there is none.
+    /// When the oldest unsatisfied request was made; [`NEVER`] where there is none. One that waits
+    /// for its client's quota is known by that client's clock only: others cannot help it.
     ///
     /// A hint that may be old by the time it is read, yet nobody is missed. A pool reads
     /// it under its own lock, whenever it leaves a page idle. Whoever queues a request
@@ -75,12 +92,21 @@ impl Clock {
     /// had it first, the pool's lock makes the request visible to the pool.
     pub fn oldest(&self) -> u64 {
         // Relaxed: the pool's lock makes the edge, see above.
-        self.oldest.load(Relaxed)
+        let oldest = self.all.oldest.load(Relaxed);
+        self.held_back.as_ref().map_or(oldest, |held_back| oldest.min(held_back.load(Relaxed)))
     }
 
     /// Publishes the age of the oldest request. Under the lock of whoever queues them.
     pub(crate) fn set_oldest(&self, moment: u64) {
         // Relaxed: see `oldest`.
-        self.oldest.store(moment, Relaxed);
+        self.all.oldest.store(moment, Relaxed);
+    }
+
+    /// Publishes the age of the client's oldest request that waits for its quota, likewise.
+    pub(crate) fn set_held_back(&self, moment: u64) {
+        if let Some(held_back) = &self.held_back {
+            // Relaxed: see `oldest`.
+            held_back.store(moment, Relaxed);
+        }
     }
 }

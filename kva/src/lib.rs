@@ -27,6 +27,8 @@ pub mod grow;
 pub mod holds;
 #[doc(hidden)]
 pub mod list;
+#[doc(hidden)]
+pub mod panics;
 mod placement;
 mod region;
 mod requests;

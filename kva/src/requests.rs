@@ -282,6 +282,14 @@ impl Requests {
         }
     }
 
+    /// The requests of `client` that are held back, oldest first.
+    pub(crate) fn held_back_of(&self, client: u16) -> impl Iterator<Item = &Request> {
+        self.held_back
+            .iter(&self.links)
+            .map(|at| self.get(at))
+            .filter(move |request| request.client == client)
+    }
+
     /// The oldest request that is held back.
     pub(crate) fn first_held_back(&self) -> Option<u32> {
         self.held_back.front()
@@ -351,21 +359,26 @@ impl Requests {
     }
 
     /// The oldest request that came before `than`, that is good, that was not withdrawn, and that
-    /// may pass those before it. Looks at a bounded number of them.
+    /// may pass those before it; one that is held back, and passes nobody, if no other is. Looks at
+    /// a bounded number of them.
     pub(crate) fn find_older(&self, than: u64, good: impl Fn(&Request) -> bool) -> Option<u32> {
+        let is_good = |request: &Request, at| {
+            let withdrawn = matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
+            !withdrawn && good(request)
+        };
         let mut least = u64::MAX;
         for at in self.order.iter(&self.links).take(LOOKAHEAD) {
             let request = self.get(at);
             if request.asked_at >= than || !self.may_be_passed(least) {
                 break;
             }
-            let withdrawn = matches!(self.asker(at), Asker::Grow(grow) if grow.is_withdrawn());
-            if !withdrawn && good(request) {
+            if is_good(request, at) {
                 return Some(at);
             }
             least = least.min(request.limit);
         }
-        None
+        let held_back = self.held_back.iter(&self.links).take(LOOKAHEAD);
+        held_back.take_while(|&at| self.get(at).asked_at < than).find(|&at| is_good(self.get(at), at))
     }
 
     /// Whether the grow `id` slept here and has its answer, which it has not taken yet.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use kva::{AllocError, Client, Refusal};
+use kva::{AllocError, Answer, Claim, Client, Heir, Refusal};
 use support::{
     Asker, CloseOnPanic, assert_whole, free_all, numbers, shape, take_each, until_waiting, with_bypass,
 };
@@ -232,5 +232,31 @@ fn a_quota_holds_on_many_threads() {
         }
     });
     assert_eq!(client.used(), 0);
+    assert_whole(&arena);
+}
+
+/// A claim is no way past a quota; what passes from one to another of the same client is.
+#[test]
+fn a_span_freed_to_a_claim_counts_too() {
+    let arena = numbers(4);
+    let client = arena.client(Client::new("").quota(1)).unwrap();
+    let own = client.try_alloc(shape(1)).unwrap();
+    let others = take_each(&arena);
+    let asker = Asker::new(2);
+    let waiting = asker.ask(&client, 0, shape(1));
+    let heir = arena.free_to(Claim::new(&asker.table, waiting), others[0]).unwrap();
+    assert_eq!((heir, asker.granted().len(), client.used()), (Heir::Gone, 0, 1));
+    let heir = arena.free_to(Claim::new(&asker.table, waiting), own).unwrap();
+    let [own] = asker.granted()[..] else { panic!("it is no more than it had") };
+    assert_eq!((heir, client.used()), (Heir::Claimant, 1));
+
+    // One that is on its way is told when it comes.
+    let coming = asker.reserve(&arena, 1);
+    let claim = Claim::new(&asker.table, coming.id());
+    assert_eq!(arena.free_to(claim, others[1]).unwrap(), Heir::Claimant);
+    assert!(matches!(client.ask(shape(1), coming), Answer::Later));
+    assert_eq!((client.used(), arena.stats().free), (1, 2));
+    arena.free(own).unwrap();
+    free_all(&arena, asker.granted().into_iter().chain([others[2]]));
     assert_whole(&arena);
 }

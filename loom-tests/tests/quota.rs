@@ -223,3 +223,36 @@ fn pools_of_one_client() {
 fn a_pool_that_keeps_its_clients_quantum() {
     known_bad("quota/keeps_idle", "deadlock", || two_pools(KeepsOwnTime));
 }
+
+/// A pool recycles what its client may have among its own getters, while somebody of the same
+/// client has waited longer for it.
+fn recycling<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
+    let arena = arena(2, 0);
+    let client = arena.client(Client::new("both").quota(1)).unwrap();
+    let pool = Arc::new(pages(1).bypass(0).build(backend(client.clone())).unwrap());
+    let item = get(&pool).unwrap();
+    let older = Asker::new(1);
+    older.ask(&client, 0, one());
+    let younger = {
+        let pool = pool.clone();
+        spawn(move || get(&pool).unwrap())
+    };
+    put(&pool, item);
+    assert_eq!(older.granted(), 1, "the older request was starved");
+    older.free_all(&arena);
+    put(&pool, younger.join().unwrap());
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_eq!(client.used(), 0);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn the_older_request_of_a_client_first() {
+    model("quota/older_first", || recycling(|arena| arena));
+}
+
+#[test]
+fn a_pool_that_keeps_its_own_time_within_a_client() {
+    known_bad("quota/own_time", "the older request was starved", || recycling(KeepsOwnTime));
+}

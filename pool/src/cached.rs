@@ -19,10 +19,10 @@ use crate::core::Core;
 use crate::index::{At, CACHED, OUT};
 use crate::loan::{Loan, Round};
 use crate::pages::PutError;
-use crate::panics::FirstPanic;
 use crate::state::State;
 use crate::todo::Todo;
 use crate::waiter::Want;
+use kva::panics::FirstPanic;
 
 impl<B: Backend> Core<B> {
     /// Whether there is an object in each item that may be in a cache. Where there is none, items are

@@ -24,7 +24,6 @@ use crate::index::{At, Index};
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
-use crate::panics::FirstPanic;
 use crate::state::{Arrival, End, Fixed, State};
 use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
@@ -32,6 +31,7 @@ use crate::todo::{Heir, Todo};
 use crate::trace::event;
 use crate::waiter::{Class, Queue, Want};
 use crate::waits::Waits;
+use kva::panics::FirstPanic;
 
 /// A pool, as its handles, getters and pending grows share it.
 pub(crate) struct Core<B: Backend> {

@@ -15,11 +15,11 @@ use crate::backend::Backend;
 use crate::core::{Core, Kept, Unsaid};
 use crate::error::GetError;
 use crate::loan::{Loans, Rest};
-use crate::panics::FirstPanic;
 use crate::state::Step;
 use crate::timer::Alarm;
 use crate::trace::event;
 use crate::waiter::{Leaves, News, Outcome, Waiter, Want};
+use kva::panics::FirstPanic;
 
 /// How long a getter would wait, and since when it has.
 #[derive(Debug, Clone, Copy)]

@@ -73,7 +73,6 @@ mod local;
 mod metrics;
 mod object;
 mod pages;
-mod panics;
 mod raw;
 mod registry;
 mod request;

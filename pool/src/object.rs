@@ -18,7 +18,7 @@ use crate::backend::Backend;
 use crate::core::{Core, Destroy};
 use crate::error::ConstructError;
 use crate::loan::{Loan, Loans, Round};
-use crate::panics::FirstPanic;
+use kva::panics::FirstPanic;
 
 type Construct<T> = Box<dyn Fn() -> Result<T, ConstructError> + Send + Sync>;
 type Reset<T> = Box<dyn Fn(&mut T) + Send + Sync>;

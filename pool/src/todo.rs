@@ -16,7 +16,7 @@ use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
 use crate::pages::ApartPage;
-use crate::panics::FirstPanic;
+use kva::panics::FirstPanic;
 
 /// A page to give back, and for whom.
 pub(crate) struct Release<P> {

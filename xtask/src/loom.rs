@@ -111,6 +111,8 @@ const EXPECTED: &[&str] = &[
     "quota/counts_in_the_line",
     "quota/pools_of_one_client",
     "quota/keeps_idle",
+    "quota/older_first",
+    "quota/own_time",
     "two_arenas/two_heads",
     "two_arenas/asks_with_its_lock",
     "close/against_delivery",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Arena, Inner, Relocate};
+use crate::clock::Clock;
 use crate::sync::{Arc, Weak};
 
 /// What somebody is lent of an arena; see [`Arena::client`].
@@ -47,7 +48,8 @@ impl Client {
     }
 
     /// May have at most so many quanta at once. Requests beyond that wait until it has freed
-    /// some, and hold up nobody else meanwhile.
+    /// some, and hold up nobody else meanwhile. Its own [hooks](Arena::register), which are those of its
+    /// pools, are told of them.
     #[must_use]
     pub fn quota(mut self, quanta: u32) -> Self {
         self.quota = quanta;
@@ -112,12 +114,17 @@ pub enum ClientError {
 pub(super) struct Account {
     id: u16,
     name: String,
+    clock: Arc<Clock>,
     arena: Arc<Inner>,
 }
 
 impl Account {
     pub(super) const fn id(&self) -> u16 {
         self.id
+    }
+
+    pub(super) const fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 }
 
@@ -136,8 +143,9 @@ impl Arena {
     /// [`ClientError::TooMany`].
     pub fn client(&self, client: Client) -> Result<Self, ClientError> {
         let Client { name, quota, relocate } = client;
-        let id = self.inner.change(|state, _| state.clients.open(quota, relocate));
-        let account = Account { id: id.ok_or(ClientError::TooMany)?, name, arena: self.inner.clone() };
+        let clock = Arc::new(self.inner.clock.of_client());
+        let id = self.inner.change(|state, _| state.clients.open(quota, relocate, clock.clone()));
+        let account = Account { id: id.ok_or(ClientError::TooMany)?, name, clock, arena: self.inner.clone() };
         Ok(Self { client: Some(Arc::new(account)), inner: self.inner.clone() })
     }
 

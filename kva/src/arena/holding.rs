@@ -41,7 +41,9 @@ impl Inner {
 impl Resource for Inner {
     fn vitals(&self) -> Vitals {
         let state = self.lock();
-        let (all, free) = (u64::from(state.space.size()), u64::from(state.space.free()));
+        // What is withheld is nobody's either.
+        let free = u64::from(state.space.free()) + u64::from(state.space.withheld());
+        let all = u64::from(state.space.size());
         Vitals {
             // Spans may be moved out of the way.
             settled: !state.closed && !state.clients.any_relocates(),

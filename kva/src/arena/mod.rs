@@ -289,7 +289,7 @@ impl Inner {
                 return Ok(Heir::Gone);
             };
             let &Request { placement, client, .. } = state.requests.get(at);
-            if !state.space.suits(span.busy(), &placement) {
+            if !state.suits(span.busy(), &placement, client) {
                 state.give(span.busy());
                 return Ok(Heir::Gone);
             }
@@ -410,9 +410,10 @@ impl Arena {
         busy.map(|busy| self.inner.span(busy)).ok_or(SpanAtError::NotTaken(address))
     }
 
-    /// The clock by which this arena orders who waits for it.
+    /// The clock by which this arena orders who waits for it. A [client's](Self::client) also knows
+    /// of its own that wait for its quota.
     pub fn clock(&self) -> &Arc<Clock> {
-        &self.inner.clock
+        self.client.as_ref().map_or(&self.inner.clock, |account| account.clock())
     }
 
     /// Takes a span if one is free and nobody who waits would be overtaken once too often.
@@ -587,7 +588,7 @@ impl Arena {
     /// the span never is free in between (P3). The grow may be asleep in
     /// [`alloc_claiming`](Self::alloc_claiming), or on its way there, or wait as a token
     /// ([`ask`](Self::ask)). If it has its answer already, or asked for a shape that
-    /// `span` does not satisfy, the span is freed as by [`free`](Self::free).
+    /// `span` does not satisfy, or more than its client may have, the span is freed as by [`free`](Self::free).
     ///
     /// # Errors
     /// As [`free`](Self::free).
@@ -609,11 +610,7 @@ impl Arena {
         inner.note_puts(span);
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let good = |request: &Request| {
-                let len = request.placement.shape().len();
-                state.space.suits(span.busy(), &request.placement)
-                    && state.clients.may_have(request.client, len)
-            };
+            let good = |request: &Request| state.suits(span.busy(), &request.placement, request.client);
             let Some(at) = state.requests.find_older(than, good) else {
                 return Ok(false);
             };

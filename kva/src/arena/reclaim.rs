@@ -16,7 +16,9 @@
 //! hook frees may owe further calls: they are made by the same thread, not from within the hook,
 //! so the depth of the stack does not grow with the number of hooks.
 //!
-//! Nobody is told of a shortage of its own: who asks has nothing to spare.
+//! Nobody is told of a shortage of its own: who asks has nothing to spare. Who waits for its
+//! client's quota is a shortage for those who registered by a handle of the same client, and for
+//! nobody else.
 
 use std::fmt;
 use std::ops::Range;
@@ -90,8 +92,16 @@ pub trait Reclaim: Send + Sync {
 /// ```
 pub struct Shortage<'a> {
     arena: &'a Inner,
-    owner: u32,
+    whose: Whose,
     told: Told,
+}
+
+/// Whose a hook is.
+#[derive(Debug, Clone, Copy)]
+struct Whose {
+    /// Its table of requests.
+    owner: u32,
+    client: u16,
 }
 
 /// What a hook is told.
@@ -118,7 +128,8 @@ impl Shortage<'_> {
     }
 
     /// Where that is wanted, in quanta of the arena: what is freed in there is kept for it. `None`:
-    /// older ones are before it, or it is for a single quantum, which may be any.
+    /// older ones are before it, or it is for a single quantum, which may be any, or it waits for the
+    /// quota of its client, which the hook's owner shares.
     #[must_use]
     pub fn window(&self) -> Option<Range<u32>> {
         self.told.window.clone()
@@ -145,7 +156,7 @@ impl Shortage<'_> {
     /// Whether nobody is short any more, but for the owner of the hook.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.arena.lock().shortage_for(self.owner).is_none()
+        self.arena.lock().shortage_for(self.whose).is_none()
     }
 
     /// Moves the window, so that it starts at the quantum `start`: the arena aims at where the
@@ -155,7 +166,7 @@ impl Shortage<'_> {
     /// the first that does for a request is the only one, or two might move it for ever.
     #[must_use]
     pub fn aim(&self, start: u32) -> bool {
-        self.arena.change(|state, _| state.aim_for_hook(self.owner, &self.told.placement, start))
+        self.arena.change(|state, _| state.aim_for_hook(self.whose, &self.told.placement, start))
     }
 
     /// A span outside the window, for who moves something out of it. It is not held up by who
@@ -178,7 +189,7 @@ impl Shortage<'_> {
 /// Who may hold memory it doesn't need, and the table of its own requests.
 #[derive(Debug)]
 struct Hook {
-    owner: u32,
+    whose: Whose,
     requests: usize,
     hook: Weak<dyn Reclaim>,
     /// Which call it had last.
@@ -201,14 +212,14 @@ pub(super) struct Hooks {
 pub(super) struct Call {
     pub(super) at: u32,
     hook: Arc<dyn Reclaim>,
-    owner: u32,
+    whose: Whose,
     told: Told,
 }
 
 impl Call {
     /// Makes it.
     pub(super) fn make(self, arena: &Inner) {
-        self.hook.reclaim(&Shortage { arena, owner: self.owner, told: self.told });
+        self.hook.reclaim(&Shortage { arena, whose: self.whose, told: self.told });
     }
 }
 
@@ -238,10 +249,10 @@ impl Hooks {
     }
 
     /// Adds a hook; answers how many requests there can be in all.
-    fn add(&mut self, owner: u32, requests: usize, hook: Weak<dyn Reclaim>) -> usize {
+    fn add(&mut self, whose: Whose, requests: usize, hook: Weak<dyn Reclaim>) -> usize {
         let is_dead = |other: &Hook| other.running.is_none() && other.hook.strong_count() == 0;
         // Owed a call: somebody may be short already.
-        let new = Hook { owner, requests, hook, told: self.owed.wrapping_sub(1), running: None };
+        let new = Hook { whose, requests, hook, told: self.owed.wrapping_sub(1), running: None };
         self.owing = true;
         // In a dead one's place: none moves while somebody calls them one by one.
         match self.hooks.iter_mut().find(|other| is_dead(other)) {
@@ -258,29 +269,32 @@ impl Hooks {
 }
 
 impl State {
-    /// What the oldest request waits for that is not of `owner`.
-    fn shortage_for(&self, owner: u32) -> Option<Told> {
+    /// What the oldest request waits for that is not its own; where there is none, of those that
+    /// wait for the quota of its client.
+    fn shortage_for(&self, whose: Whose) -> Option<Told> {
         let mut at = self.requests.head();
         while let Some(this) = at {
             let request = self.requests.get(this);
-            if request.owner() != Some(owner) {
+            if request.owner() != Some(whose.owner) {
                 let window = self.window_of(request);
                 return Some(Told { placement: request.placement, window });
             }
             at = self.requests.after(this);
         }
-        None
+        let mut held_back = self.requests.held_back_of(whose.client);
+        let request = held_back.find(|request| request.owner() != Some(whose.owner))?;
+        Some(Told { placement: request.placement, window: None })
     }
 
-    /// Moves the window for the hook of `owner`, which was told of `placement`.
-    fn aim_for_hook(&mut self, owner: u32, placement: &Placement, start: u32) -> bool {
-        let now = self.shortage_for(owner);
+    /// Moves the window for a hook, which was told of `placement`.
+    fn aim_for_hook(&mut self, whose: Whose, placement: &Placement, start: u32) -> bool {
+        let now = self.shortage_for(whose);
         let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == *placement);
         let aimer = self.aimer.filter(|(request, _)| self.aimed_for == Some(*request));
-        if !is_same || aimer.is_some_and(|(_, other)| other != owner) || !self.space.aim_from(start) {
+        if !is_same || aimer.is_some_and(|(_, other)| other != whose.owner) || !self.space.aim_from(start) {
             return false;
         }
-        self.aimer = self.aimed_for.map(|request| (request, owner));
+        self.aimer = self.aimed_for.map(|request| (request, whose.owner));
         true
     }
 
@@ -303,13 +317,13 @@ impl State {
                 self.hooks.owing = true;
                 continue;
             }
-            let owner = hook.owner;
-            let call = self.shortage_for(owner).and_then(|told| Some((told, hook.hook.upgrade()?)));
+            let whose = hook.whose;
+            let call = self.shortage_for(whose).and_then(|told| Some((told, hook.hook.upgrade()?)));
             let hook = &mut self.hooks.hooks[at];
             hook.told = self.hooks.owed;
             if let Some((told, upgraded)) = call {
                 hook.running = Some(this);
-                calls.push(Call { at: at as u32, hook: upgraded, owner, told });
+                calls.push(Call { at: at as u32, hook: upgraded, whose, told });
             }
         }
     }
@@ -321,8 +335,9 @@ impl Arena {
     /// called whenever a request has to wait, or does already, but for those of `owner`: who
     /// asks has nothing to spare. For as long as `hook` can be upgraded.
     pub fn register(&self, owner: &GrowTable, hook: Weak<dyn Reclaim>) {
+        let whose = Whose { owner: owner.id(), client: self.client_id() };
         self.inner.change(|state, _| {
-            let requests = state.hooks.add(owner.id(), owner.len() as usize, hook);
+            let requests = state.hooks.add(whose, owner.len() as usize, hook);
             state.requests.reserve(requests);
         });
     }

@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 use super::Inner;
 use super::state::{Note, State};
 use super::todo::Todo;
+use crate::panics::FirstPanic;
 use crate::shape::{Shape, Span};
 use crate::space::Busy;
 use crate::sync::{Arc, BATCH, Weak};
@@ -72,17 +73,24 @@ struct Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let Self { arena, from, to, verdict } = *self;
+        // Whoever is served by what is freed may panic.
+        let mut panics = FirstPanic::default();
         if matches!(verdict, Relocation::Moved | Relocation::Unneeded) {
             // It may be free already: the owner freed it while it was asked.
-            let _ = arena.release(from, None);
+            panics.guard(|| {
+                let _ = arena.release(from, None);
+            });
         }
         if verdict != Relocation::Moved {
-            let freed = arena.release(to, None);
-            debug_assert!(freed.is_ok(), "an owner that answers so has not freed it");
+            panics.guard(|| {
+                let freed = arena.release(to, None);
+                debug_assert!(freed.is_ok(), "an owner that answers so has not freed it");
+            });
         }
         // The next step is found by who made this one, and not from in here: the depth of the
         // stack does not grow with the number of spans.
         arena.lock().has_moved(from, verdict);
+        panics.go_on();
     }
 }
 

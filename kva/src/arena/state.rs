@@ -12,6 +12,7 @@ use super::relocate::Moving;
 use super::todo::Todo;
 use super::{AllocError, FreeError, Inner};
 use crate::clients::Clients;
+use crate::clock::NEVER;
 use crate::grow::{Claim, GrowId};
 use crate::placement::Placement;
 use crate::requests::{Asker, LOOKAHEAD, Request, Requests};
@@ -79,7 +80,7 @@ impl State {
             aimer: None,
             told_of: None,
             aimings: 0,
-            published: crate::clock::NEVER,
+            published: NEVER,
             closed: false,
         }
     }
@@ -133,6 +134,9 @@ impl State {
             let &Request { placement, asked_at, client, limit, .. } = self.requests.get(this);
             if !self.clients.may_have(client, placement.shape().len()) {
                 self.requests.hold_back(this);
+                self.publish(client);
+                // Those of the same client may have what it may not have twice.
+                self.hooks.owe();
                 self.drop_stale_window();
                 held_back = true;
                 looked += 1;
@@ -212,6 +216,7 @@ impl State {
     pub(super) fn answer(&mut self, at: u32, answer: Result<Span, AllocError>, todo: &mut Todo<'_>) -> bool {
         let client = self.requests.get(at).client;
         if let Some(waker) = self.requests.answer_sleeper(at, answer) {
+            self.publish(client);
             self.clients.ended(client);
             todo.wakes.push(waker);
             return true;
@@ -235,6 +240,12 @@ impl State {
         }
     }
 
+    /// Tells a client's clock of its requests that are held back.
+    fn publish(&mut self, client: u16) {
+        let oldest = self.requests.held_back_of(client).next().map_or(NEVER, |request| request.asked_at);
+        self.clients.publish(client, oldest);
+    }
+
     /// Queues a request.
     pub(super) fn queue(
         &mut self,
@@ -251,8 +262,11 @@ impl State {
 
     /// Takes a waiting request out; its asker is the caller's to answer.
     pub(super) fn dequeue(&mut self, at: u32) -> Asker {
-        self.clients.ended(self.requests.get(at).client);
-        self.requests.remove(at)
+        let client = self.requests.get(at).client;
+        let asker = self.requests.remove(at);
+        self.publish(client);
+        self.clients.ended(client);
+        asker
     }
 
     /// Takes a span for somebody who came at `asked_at`, if that is allowed. The caller
@@ -302,7 +316,7 @@ impl State {
         client: u16,
     ) -> Option<Span> {
         while let Some(kept) = self.requests.take_parked(claim.id()) {
-            if self.space.suits(kept.busy(), placement) {
+            if self.suits(kept.busy(), placement, client) {
                 return Some(arena.span(self.pass_on(kept.busy(), placement, client)));
             }
             self.give(kept.busy());
@@ -415,7 +429,18 @@ impl State {
     fn gave(&mut self, client: u16, len: u32) {
         let clients = &mut self.clients;
         clients.gave(client, len);
-        self.requests.resume(client, |len| clients.may_have(client, len));
+        if self.requests.first_held_back().is_some() {
+            self.requests.resume(client, |len| clients.may_have(client, len));
+            self.publish(client);
+        }
+    }
+
+    /// Whether a span can be passed on to `client`.
+    pub(super) fn suits(&self, busy: Busy, placement: &Placement, client: u16) -> bool {
+        // What passes from one to another of the same client is no more than it had.
+        let is_its_own = self.note(busy).client() == client;
+        self.space.suits(busy, placement)
+            && (is_its_own || self.clients.may_have(client, placement.shape().len()))
     }
 
     /// Passes a span on to `client`, without its ever being free, cut to what is asked for.

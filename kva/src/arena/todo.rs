@@ -6,6 +6,7 @@ use super::reclaim::Calls;
 use super::relocate::Step;
 use super::{AllocError, Inner, SpanGrow};
 use crate::grow::Committed;
+use crate::panics::FirstPanic;
 use crate::shape::Span;
 use crate::sync::BATCH;
 
@@ -24,6 +25,7 @@ pub(super) struct Todo<'a> {
     pub(super) step: Option<Step>,
     /// Whether there was more to decide than fits in here.
     pub(super) more: bool,
+    panics: FirstPanic,
 }
 
 impl<'a> Todo<'a> {
@@ -37,6 +39,7 @@ impl<'a> Todo<'a> {
             called: ArrayVec::new(),
             step: None,
             more: false,
+            panics: FirstPanic::default(),
         }
     }
 
@@ -46,29 +49,32 @@ impl<'a> Todo<'a> {
 }
 
 impl Todo<'_> {
-    /// Does what was decided, with no lock held.
+    /// Does what was decided, with no lock held. A panicking waker, sink, hook or owner strands nobody
+    /// behind it (P5): the first panic of them goes on when all is done.
     pub(super) fn act(&mut self) {
         loop {
-            self.withdrawn.clear();
+            while let Some(withdrawn) = self.withdrawn.pop() {
+                self.panics.guard(|| drop(withdrawn));
+            }
             while let Some(waker) = self.wakes.pop_at(0) {
-                waker.wake();
+                self.panics.guard(|| waker.wake());
             }
             while let Some((committed, end)) = self.grants.pop_at(0) {
-                match end.and_then(|span| self.arena.commit(span)) {
+                self.panics.guard(|| match end.and_then(|span| self.arena.commit(span)) {
                     Ok(span) => committed.deliver(span),
                     Err(error) => committed.refuse(error),
-                }
+                });
             }
             while let Some(call) = self.calls.pop_at(0) {
                 self.called.push(call.at);
-                call.make(self.arena);
+                self.panics.guard(|| call.make(self.arena));
             }
             if let Some(step) = self.step.take() {
                 self.more = true;
-                step.ask(self.arena);
+                self.panics.guard(|| step.ask(self.arena));
             }
             if !std::mem::take(&mut self.more) && self.called.is_empty() {
-                return;
+                return self.panics.go_on();
             }
             let mut state = self.arena.state.lock();
             for at in self.called.drain(..) {
@@ -76,13 +82,5 @@ impl Todo<'_> {
             }
             state.settle(self);
         }
-    }
-}
-
-/// Where something panicked in [`Todo::act`], what is left is still done: a panicking
-/// waker, sink, hook or owner strands nobody behind it (P5).
-impl Drop for Todo<'_> {
-    fn drop(&mut self) {
-        self.act();
     }
 }

@@ -44,7 +44,7 @@ use kva::sync::unseen::AtomicU64;
 use kva::sync::{Arc, UnsafeCell, Weak};
 
 use crate::loan::Round;
-use crate::panics::FirstPanic;
+use kva::panics::FirstPanic;
 
 mod depot;
 pub(crate) mod directory;

@@ -1,0 +1,236 @@
+//! Pools of different shapes in one arena: what is idle goes where it is of use, floors hold,
+//! nobody has more than it is lent, and a busy pool starves no other.
+
+#![cfg(not(loom))]
+
+mod support;
+
+use std::alloc::Layout;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::thread;
+use std::time::Duration;
+
+use kva::sync::Arc;
+use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use kva::{AllocError, Arena, Client};
+use pool::{Builder, GetError, RawPool};
+use support::{
+    CloseOnPanic, QUANTUM, Random, arena, assert_is, assert_whole, blocks, put, put_all, until, until_waiting,
+};
+
+/// Pages of one item, so many quanta, at a multiple of as many.
+fn runs(quanta: usize, hard_limit: u32) -> Builder<Layout> {
+    let bytes = quanta * QUANTUM;
+    RawPool::builder(Layout::from_size_align(bytes, bytes).unwrap(), hard_limit)
+}
+
+/// Holds so many pages, all of them idle.
+fn stock(pool: &RawPool, pages: usize) -> Vec<NonNull<u8>> {
+    let items: Vec<_> = (0..pages).map(|_| pool.get().unwrap()).collect();
+    put_all(pool, items.iter().copied());
+    assert_eq!(pool.stats().pages as usize, pages);
+    items
+}
+
+fn extent(item: NonNull<u8>, quanta: usize) -> Range<usize> {
+    item.addr().get()..item.addr().get() + quanta * QUANTUM
+}
+
+/// As many as the window has, and no others: what is left is elsewhere.
+#[test]
+fn what_is_idle_in_the_window_goes_and_nothing_else() {
+    let arena = arena(16);
+    let small = blocks(16).build(arena.clone()).unwrap();
+    stock(&small, 16);
+    let large = runs(4, 1).build(arena.clone()).unwrap();
+    let run = large.get().unwrap();
+    assert_eq!(small.stats().pages, 12, "four were of use");
+    let left: Vec<_> = (0..12).map(|_| small.try_get().unwrap()).collect();
+    assert!(left.iter().all(|item| !extent(run, 4).contains(&item.addr().get())));
+    put_all(&small, left);
+    put(&large, run).unwrap();
+    support::assert_rests(&large, &arena_but(&small, &arena));
+}
+
+/// The arena, once a pool beside the one that is looked at has given up all it has.
+fn arena_but(other: &RawPool, arena: &Arena) -> Arena {
+    other.drain();
+    arena.clone()
+}
+
+/// Low water allows four to go, which must be those of the window.
+#[test]
+fn a_floor_is_kept_of_what_is_elsewhere() {
+    let arena = arena(8);
+    let small = blocks(8).low_water(4).build(arena.clone()).unwrap();
+    stock(&small, 8);
+    let large = runs(4, 1).build(arena.clone()).unwrap();
+    let run = large.get_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(small.stats().pages, 4);
+    put(&large, run).unwrap();
+    small.set_water(0, 8).unwrap();
+    support::assert_rests(&large, &arena_but(&small, &arena));
+}
+
+#[test]
+fn a_floor_holds_whoever_is_short() {
+    for low in [5, 6, 8] {
+        let arena = arena(8);
+        let small = blocks(8).low_water(low).build(arena.clone()).unwrap();
+        stock(&small, 8);
+        let large = runs(4, 1).build(arena.clone()).unwrap();
+        let none = large.get_timeout(Duration::from_millis(5));
+        assert_is!(none, Err(GetError::TimedOut(_)));
+        arena.reap();
+        assert_eq!(small.stats().pages, low, "all that may go, and no more");
+        assert_eq!((arena.stats().withheld, arena.stats().waiting), (0, 0));
+        // With a lower one, who waits is served.
+        let run = thread::scope(|scope| {
+            let _close = CloseOnPanic(&large);
+            let getter = scope.spawn(|| large.get().unwrap().addr());
+            until_waiting(&large, 1);
+            small.set_water(4, 8).unwrap();
+            getter.join().unwrap()
+        });
+        assert_eq!(small.stats().pages, 4);
+        put(&large, NonNull::without_provenance(run)).unwrap();
+        small.set_water(0, 8).unwrap();
+        support::assert_rests(&large, &arena_but(&small, &arena));
+    }
+}
+
+/// A client's pools have its quota together, and others have the rest, whatever their limits say.
+#[test]
+fn a_quota_is_for_all_pools_of_a_client() {
+    let arena = arena(16);
+    let client = arena.client(Client::new("lent").quota(6)).unwrap();
+    let singles = blocks(16).build(client.clone()).unwrap();
+    let pairs = runs(2, 8).build(client.clone()).unwrap();
+    let two: Vec<_> = [pairs.try_get().unwrap(), pairs.try_get().unwrap()].into();
+    let singles_out: Vec<_> = std::iter::from_fn(|| singles.try_get().ok()).collect();
+    assert_eq!((singles_out.len(), client.used()), (2, 6));
+    assert!(pairs.try_get().is_err());
+    let others = blocks(16).build(arena.clone()).unwrap();
+    let rest: Vec<_> = std::iter::from_fn(|| others.try_get().ok()).collect();
+    assert_eq!(rest.len(), 10);
+    put_all(&others, rest);
+    put_all(&singles, singles_out);
+    put_all(&pairs, two);
+
+    // What one of them keeps idle is the other's, though nobody outside may have it.
+    let all: Vec<_> = (0..6).map(|_| singles.get().unwrap()).collect();
+    assert_eq!(pairs.stats().pages, 0);
+    put_all(&singles, all);
+    let pair = pairs.get().unwrap();
+    assert_eq!(client.used(), 2 + singles.stats().pages);
+    assert_eq!(others.stats().pages, 10, "nobody else was asked");
+    put(&pairs, pair).unwrap();
+    for pool in [&singles, &pairs, &others] {
+        pool.drain();
+    }
+    assert_eq!(client.used(), 0);
+    assert_whole(&arena);
+    let never = runs(8, 1).build(client.clone()).unwrap();
+    assert_is!(never.get(), Err(GetError::Backend(AllocError::OverQuota { quota: 6, .. })));
+}
+
+/// The pool that is busy has enough for two of its three threads, so that it always has who waits.
+#[test]
+fn a_busy_pool_starves_no_other() {
+    const WANTED: u32 = 50;
+    const ROUNDS: u32 = 200_000;
+    let arena = arena(4);
+    let busy = blocks(4).build(arena.clone()).unwrap();
+    let other = runs(2, 1).build(arena.clone()).unwrap();
+    let (stop, served) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        let (_close, _too) = (CloseOnPanic(&busy), CloseOnPanic(&other));
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    if stop.load(SeqCst) {
+                        return;
+                    }
+                    let item = busy.get().unwrap();
+                    thread::yield_now();
+                    put(&busy, item).unwrap();
+                }
+            });
+        }
+        for _ in 0..WANTED {
+            let item = other.get().unwrap();
+            put(&other, item).unwrap();
+            // So that it has to get it back.
+            other.drain();
+            if !stop.load(SeqCst) {
+                served.fetch_add(1, SeqCst);
+            }
+        }
+        stop.store(true, SeqCst);
+    });
+    assert_eq!(served.load(SeqCst), WANTED);
+    for pool in [&busy, &other] {
+        pool.drain();
+    }
+    assert_whole(&arena);
+}
+
+/// Four shapes, floors and a quota, on threads: all that is wanted is had, floors hold meanwhile,
+/// and the arena is whole at the end.
+#[test]
+fn pools_of_different_shapes_at_once() {
+    const ROUNDS: u32 = 300;
+    let arena = arena(32);
+    let client = arena.client(Client::new("lent").quota(16)).unwrap();
+    let sizes = [1_usize, 2, 4, 8];
+    let pools: Vec<_> = sizes
+        .iter()
+        .enumerate()
+        .map(|(at, &size)| {
+            let backend = if at % 2 == 0 { arena.clone() } else { client.clone() };
+            let pool = runs(size, 8).low_water(1).build(backend).unwrap();
+            pool.prime(1).unwrap();
+            Arc::new(pool)
+        })
+        .collect();
+    let live = AtomicU32::new(4);
+    thread::scope(|scope| {
+        let _close: Vec<_> = pools.iter().map(|pool| CloseOnPanic(&**pool)).collect();
+        for thread in 0..4 {
+            let (pools, live) = (&pools, &live);
+            scope.spawn(move || {
+                let mut random = Random::new(thread);
+                for _ in 0..ROUNDS {
+                    // One at a time: holding while waiting for more can deadlock.
+                    let at = random.below(4) as usize;
+                    let item = pools[at].get().unwrap();
+                    let bytes = sizes[at] * QUANTUM;
+                    assert_eq!(item.addr().get() % bytes, 0);
+                    // SAFETY: the item is this thread's.
+                    unsafe { item.as_ptr().write_bytes(thread as u8, bytes) };
+                    thread::yield_now();
+                    // SAFETY: as above, and it was written.
+                    let last = unsafe { item.as_ptr().add(bytes - 1).read() };
+                    assert_eq!(last, thread as u8, "somebody else's");
+                    put(&pools[at], item).unwrap();
+                }
+                live.fetch_sub(1, SeqCst);
+            });
+        }
+        until(|| {
+            assert!(client.used() <= 16, "more than it is lent");
+            for pool in &pools {
+                let stats = pool.stats();
+                assert!(stats.pages >= 1, "below its floor: {stats:?}");
+            }
+            live.load(SeqCst) == 0
+        });
+    });
+    for pool in &pools {
+        pool.set_water(0, 8).unwrap();
+        pool.drain();
+    }
+    assert_eq!(client.used(), 0);
+    assert_whole(&arena);
+}
