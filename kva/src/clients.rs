@@ -55,13 +55,15 @@ impl Clients {
         relocate: Option<Weak<dyn Relocate>>,
         clock: Arc<Clock>,
     ) -> Option<u16> {
-        self.relocating += u32::from(relocate.is_some());
+        let relocates = u32::from(relocate.is_some());
         let account = Account::new(quota, relocate, Some(clock));
         if let Some(at) = self.vacant.pop() {
+            self.relocating += relocates;
             self.accounts[usize::from(at)] = account;
             return Some(at);
         }
         let at = u16::try_from(self.accounts.len()).ok()?;
+        self.relocating += relocates;
         self.accounts.push(account);
         // So that closing one, under the lock of a free, needs no memory.
         self.vacant.reserve(self.accounts.len() - self.vacant.len());

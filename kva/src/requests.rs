@@ -271,15 +271,21 @@ impl Requests {
 
     /// Puts back in order what was held back of `client`, as far as `fits` says that it may have
     /// that many quanta.
-    pub(crate) fn resume(&mut self, client: u16, fits: impl Fn(u32) -> bool) {
+    ///
+    /// Each is judged by itself: what one may have and does not fit anywhere keeps no other back.
+    /// Whether there was any.
+    pub(crate) fn resume(&mut self, client: u16, fits: impl Fn(u32) -> bool) -> bool {
         let mut at = self.held_back.front();
+        let mut any = false;
         while let Some(this) = at {
             at = self.after(this);
             let request = self.get(this);
             if request.client == client && fits(request.placement.shape().len()) {
                 self.move_to(this, false);
+                any = true;
             }
         }
+        any
     }
 
     /// The requests of `client` that are held back, oldest first.

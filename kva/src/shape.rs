@@ -90,7 +90,7 @@ impl fmt::Debug for Shape {
 /// A span is a receipt: plain data, copied freely, good for one
 /// [`free`](crate::Arena::free). It remembers its arena and which taking it was,
 /// so a second free, or a free in another arena, is told from a good one even
-/// after its quanta were given out again.
+/// after its quanta were given out again: as long as less than 2^32 spans were taken since.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }

@@ -333,11 +333,22 @@ impl<P> Pages<P> {
         self.idle.back().map(IdlePage)
     }
 
-    /// An idle page that has any of these addresses: looks wherever one could start.
+    /// An idle page that has any of these addresses: looks wherever one could start, or at all that
+    /// are idle.
     pub(crate) fn idle_page_within(&self, addresses: &Range<usize>) -> Option<IdlePage> {
         let granule = self.carve.granule;
         let first = (addresses.start + 1).saturating_sub(self.carve.page.size());
         let bases = (first.next_multiple_of(granule)..addresses.end).step_by(granule);
+        // Or at all idle pages, where these are fewer.
+        let wheres = bases.len();
+        if self.idle.iter(&self.links).take(wheres + 1).count() <= wheres {
+            let size = self.carve.page.size();
+            let has_any = |at: &u32| {
+                let base = self.pages[*at as usize].base.addr().get();
+                base < addresses.end && addresses.start < base + size
+            };
+            return self.idle.iter(&self.links).find(has_any).map(IdlePage);
+        }
         bases.filter_map(NonZeroUsize::new).find_map(|base| {
             let At::Item(slot) = self.index.at(NonNull::without_provenance(base)) else { return None };
             let is_apart = self.pages[slot.page as usize].apart;

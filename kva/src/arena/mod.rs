@@ -73,7 +73,7 @@ use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
 use crate::shape::{Shape, Span};
-use crate::space::{Busy, Space};
+use crate::space::{Busy, Runs, Space};
 use crate::stats::ArenaStats;
 use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
 
@@ -202,7 +202,8 @@ impl Inner {
     fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
         let committed = self.regions.commit(span, self.quantum);
         committed.map(|()| span).map_err(|error| {
-            self.change(|state, _| state.give(span.busy()));
+            // A client that relocates may have said meanwhile that it does not need it.
+            self.change(|state, _| state.check_held(span).map(|()| state.give(span.busy()))).ok();
             AllocError::Commit(error.kind())
         })
     }
@@ -282,6 +283,7 @@ impl Inner {
             };
             let Some(at) = state.requests.find_claim(claim.id()) else {
                 if claim.is_open() && !state.requests.is_answered(claim.id()) {
+                    state.stays(span.busy());
                     state.requests.park(claim.id(), span);
                     return Ok(Heir::Claimant);
                 }
@@ -355,13 +357,14 @@ impl Arena {
             return Err(ArenaError::Mixed);
         }
         let runs = regions::runs(&region, inner.quantum)?;
-        let place = Place::new(region, inner.quantum)?;
+        // What is not added is dropped unlocked.
+        let (mut place, mut runs) = (Some(Place::new(region, inner.quantum)?), Some(runs));
         inner.change(|state, _| {
             let first = state.space.size();
-            let end = regions::sum(first, runs.size())?;
+            let end = regions::sum(first, runs.as_ref().map_or(0, Runs::size))?;
             // Before anybody has a span of it.
-            inner.regions.add(place, first)?;
-            state.space.add(runs);
+            inner.regions.add(&mut place, first)?;
+            runs.take().map(|runs| state.space.add(runs));
             Ok(first..end)
         })
     }

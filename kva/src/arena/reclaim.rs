@@ -92,6 +92,8 @@ pub trait Reclaim: Send + Sync {
 /// ```
 pub struct Shortage<'a> {
     arena: &'a Inner,
+    /// Which hook is called.
+    at: u32,
     whose: Whose,
     told: Told,
 }
@@ -166,7 +168,7 @@ impl Shortage<'_> {
     /// the first that does for a request is the only one, or two might move it for ever.
     #[must_use]
     pub fn aim(&self, start: u32) -> bool {
-        self.arena.change(|state, _| state.aim_for_hook(self.whose, &self.told.placement, start))
+        self.arena.change(|state, _| state.aim_for_hook(self.at, self.whose, &self.told.placement, start))
     }
 
     /// A span outside the window, for who moves something out of it. It is not held up by who
@@ -219,7 +221,7 @@ pub(super) struct Call {
 impl Call {
     /// Makes it.
     pub(super) fn make(self, arena: &Inner) {
-        self.hook.reclaim(&Shortage { arena, whose: self.whose, told: self.told });
+        self.hook.reclaim(&Shortage { arena, at: self.at, whose: self.whose, told: self.told });
     }
 }
 
@@ -286,8 +288,8 @@ impl State {
         Some(Told { placement: request.placement, window: None })
     }
 
-    /// Moves the window for a hook, which was told of `placement`.
-    fn aim_for_hook(&mut self, whose: Whose, placement: &Placement, start: u32) -> bool {
+    /// Moves the window for the hook at `at`, which was told of `placement`.
+    fn aim_for_hook(&mut self, at: u32, whose: Whose, placement: &Placement, start: u32) -> bool {
         let now = self.shortage_for(whose);
         let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == *placement);
         let aimer = self.aimer.filter(|(request, _)| self.aimed_for == Some(*request));
@@ -295,6 +297,12 @@ impl State {
             return false;
         }
         self.aimer = self.aimed_for.map(|request| (request, whose.owner));
+        if self.aimings != self.space.aimings() {
+            self.aimings = self.space.aimings();
+            // All but itself, who would be told of it for ever if it never had enough.
+            self.hooks.owe();
+            self.hooks.hooks[at as usize].told = self.hooks.owed;
+        }
         true
     }
 

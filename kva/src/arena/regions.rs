@@ -100,9 +100,9 @@ impl Regions {
         Ok(Self { first: Place::new(first, quantum)?, quanta, added, count: AtomicU32::new(0) })
     }
 
-    /// Adds a region, whose first quantum is `first`. Under the arena's lock. `Err`: there is no
-    /// memory for it, or there are too many.
-    pub(super) fn add(&self, place: Place, first: u32) -> Result<(), ArenaError> {
+    /// Adds a region, whose first quantum is `first`. Under the arena's lock. `Err`: there are too
+    /// many.
+    pub(super) fn add(&self, place: &mut Option<Place>, first: u32) -> Result<(), ArenaError> {
         let at = self.count.get();
         let (chunk, offset) = Self::position(at);
         let chunk_len = 4 << chunk;
@@ -111,8 +111,10 @@ impl Regions {
             chunk.set((0..chunk_len).map(|_| SetOnce::new()).collect());
         }
         let slots = chunk.get().expect("just set");
-        slots[offset].set(Added { first, place });
-        self.count.set(at + 1);
+        if let Some(place) = place.take() {
+            slots[offset].set(Added { first, place });
+            self.count.set(at + 1);
+        }
         Ok(())
     }
 
@@ -161,7 +163,10 @@ impl Regions {
 
     /// The quantum that starts at `address`, or else within which region it is, if in any.
     pub(super) fn quantum_at(&self, address: usize, quantum: usize) -> Option<Result<u32, ()>> {
-        let added = (0..self.count.get()).map(|at| self.get(at)).map(|added| (&added.place, added.first));
+        // Not by their number: who asks may have no span of those that were added last, and so did
+        // not come by the lock that they were added under.
+        let chunks = self.added.iter().map_while(SetOnce::get).flatten();
+        let added = chunks.map_while(SetOnce::get).map(|added| (&added.place, added.first));
         std::iter::once((&self.first, 0)).chain(added).find_map(|(place, first)| {
             let offset = address.wrapping_sub(place.region.base()?.addr().get());
             // What is left over of a region, past its last quantum, is not the arena's.

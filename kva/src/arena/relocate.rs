@@ -24,8 +24,13 @@ use crate::sync::{Arc, BATCH, Weak};
 /// Moves a client's spans out of the way; see [`Client::relocate`](crate::Client::relocate).
 pub trait Relocate: Send + Sync {
     /// Somebody needs what `from` has. `to` is as long and as aligned, it is committed, and
-    /// nobody else's. What is answered says who has which from now on. Called with no lock held;
-    /// must not wait for this arena.
+    /// nobody else's. What is answered says who has which from now on.
+    ///
+    /// Called with no lock of ours held, on the thread of whoever waits, or of any that freed
+    /// something, the owner's own threads included: it must not wait for this arena, nor for a lock
+    /// that is held while something is freed to it. `from` may be on its way to the client, who
+    /// does not know it yet, or just be freed by it: of what is not known the answer is
+    /// [`Later`](Relocation::Later).
     fn relocate(&self, from: Span, to: Span) -> Relocation;
 }
 
@@ -38,9 +43,9 @@ pub enum Relocation {
     Moved,
     /// It stays, and is not asked again as long as it is taken.
     No,
-    /// It stays, and may be asked again.
+    /// It stays, and may be asked again. Also of a span that the client does not know.
     Later,
-    /// The client needs neither.
+    /// The client has `from`, and needs neither.
     Unneeded,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct State {
     /// The number of the head that the hooks are owed a call for.
     told_of: Option<u64>,
     /// How often a window had been aimed or moved when the hooks were last owed a call for it.
-    aimings: u64,
+    pub(super) aimings: u64,
     /// What the clock was last told, so that it is told only what changed.
     published: u64,
     pub(super) closed: bool,
@@ -155,6 +155,8 @@ impl State {
             if let Some(busy) = claimed.or_else(|| self.take(&placement, client)) {
                 if self.answer(this, Ok(arena.span(busy)), todo) {
                     self.requests.note_pass(asked_at);
+                    // An older one of the same client may be over its quota by this.
+                    todo.more |= self.clients.quota(client) != u32::MAX;
                 } else {
                     // What it would have had may be for somebody before `at`.
                     at = self.requests.head();
@@ -430,7 +432,10 @@ impl State {
         let clients = &mut self.clients;
         clients.gave(client, len);
         if self.requests.first_held_back().is_some() {
-            self.requests.resume(client, |len| clients.may_have(client, len));
+            if self.requests.resume(client, |len| clients.may_have(client, len)) {
+                // They are somebody else's shortage from now on.
+                self.hooks.owe();
+            }
             self.publish(client);
         }
     }
@@ -455,7 +460,8 @@ impl State {
     /// As a whole, to the same client: all that changes is the receipt.
     pub(super) fn renew(&mut self, busy: Busy) -> Busy {
         let whole = Shape::new(busy.len).expect("a span is never empty");
-        let note = self.space.note_of(busy);
+        // Nor is it anybody's to move: whoever it was has freed it.
+        let note = self.space.note_of(busy) | STAYS;
         self.space.pass_on(busy, &whole.into(), note)
     }
 
