@@ -251,11 +251,13 @@ fn spans_may_be_moved() {
             Relocation::No
         }
     }
-    let stays = Arc::new(Stays);
+    let (stays, handle) = (Arc::new(Stays), Mutex::new(None));
     let first = |arena: &Arena| {
         let owner = Arc::downgrade(&stays);
         let movable = arena.client(Client::new("movable").relocate(owner)).unwrap();
-        vec![alloc(&movable, 1), alloc(arena, 1)]
+        let spans = vec![alloc(&movable, 1), alloc(arena, 1)];
+        *handle.lock() = Some(movable);
+        spans
     };
     one_client("moved", 4, first, |_| assert_never_found("moved"));
 }
