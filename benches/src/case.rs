@@ -40,6 +40,8 @@ pub enum Bench {
     Committed,
     /// A large span of an arena that is full of small ones.
     Large,
+    /// Pages that are moved to other frames.
+    Moving,
 }
 
 /// Its name on the command line.

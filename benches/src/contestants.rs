@@ -9,7 +9,9 @@ use crate::case::Case;
 use crate::source::Source;
 use crate::sources::allocator::Aligned;
 use crate::sources::buddy::Buddy;
+use crate::sources::by_hand::ByHand;
 use crate::sources::committed::Committed;
+use crate::sources::frames::Compacted;
 use crate::sources::locked::Locked;
 use crate::sources::mmap::Mmap;
 use crate::sources::nothing::Nothing;
@@ -36,7 +38,7 @@ use crate::subjects::ring_alone::RingAlone;
 use crate::subjects::sharded_slab::{ShardedSlab, ShardedSlabOwned};
 use crate::workloads::spans::Mix;
 use crate::workloads::{
-    burst, bytes, churn, committed, contended, create, large, memory, remote, scale, scarce, spans,
+    burst, bytes, churn, committed, contended, create, large, memory, moving, remote, scale, scarce, spans,
     uncontended,
 };
 
@@ -142,6 +144,11 @@ fn arenas(cases: &mut Vec<Case>) {
     committed::add::<Aligned<System>>(cases, Aligned::<System>::NAME);
     committed::add::<Aligned<MiMalloc>>(cases, Aligned::<MiMalloc>::NAME);
     committed::add::<Aligned<Jemalloc>>(cases, Aligned::<Jemalloc>::NAME);
+
+    moving::add::<Compacted>(cases);
+    // The limits of what can be done, without asking anybody.
+    moving::add::<ByHand<true>>(cases);
+    moving::add::<ByHand<false>>(cases);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What spans are taken from: an arena, or what people use instead of one.
+//! What spans are taken from: an arena, or what people use instead of one; and what moves pages.
 //!
 //! As with [subjects](crate::subject), workloads are generic over it.
 
@@ -47,4 +47,28 @@ pub unsafe trait Mapped: Source {
     /// The first byte of a span: good for writes of a byte, and the caller's alone, for as long as the
     /// span is out.
     fn start(&self, span: &Self::Span) -> NonNull<u8>;
+}
+
+/// Pages that can be moved: all of them are in one half of twice as many frames.
+///
+/// Which page is in which frame is as it is where pages have come and gone: neighbours are seldom side by
+/// side, so that each is a mapping by itself.
+pub trait Moving: Sized + 'static {
+    /// As that of a [`Source`].
+    const NAME: &'static str;
+
+    /// So many pages, which have all been moved before. `protect`: nobody may touch them until they
+    /// are pinned.
+    fn new(pages: u32, protect: bool) -> Self;
+
+    /// Moves each to the other half.
+    fn pass(&mut self);
+
+    /// Writes to all the frames in which no page is.
+    #[cfg(test)]
+    fn spoil(&mut self);
+
+    /// Whether each page has in it what it was made with, at its own address.
+    #[cfg(test)]
+    fn are_whole(&self) -> bool;
 }

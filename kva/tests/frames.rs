@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use kva::{AllocError, FrameAllocError, Frames, FramesError, Page, Shape};
+use kva::{AllocError, Arena, FrameAllocError, Frames, FramesError, Page, Shape};
 
 /// Descriptors and mappings are the process's: who counts them has it alone, and who makes them
 /// shares it with who does not count.
@@ -319,6 +319,41 @@ fn who_would_not_wait_longer_does_not() {
     assert_eq!(frames.run_deadline(aligned(2, 2), std::time::Instant::now()).unwrap_err(), timed_out);
     drop(pages);
     assert_whole(&frames);
+}
+
+/// P4 and its knob: exactly `bypass` pages for each frame of the run overtake it, then none, until it is
+/// served.
+#[test]
+fn the_bypass_is_how_many_may_overtake() {
+    let usual = Arena::DEFAULT_BYPASS;
+    for (bypass, len) in [0, 1, 3, usual].into_iter().flat_map(|k| [(k, 2), (k, 3)]) {
+        let builder = Frames::builder(8).protect(false);
+        let builder = if bypass == usual { builder } else { builder.bypass(bypass) };
+        let frames = builder.build().unwrap();
+        let mut pages = full(&frames);
+        pages.retain(|page| page.frame() % 2 == 1);
+        thread::scope(|scope| {
+            let _closes = CloseOnPanic(&frames);
+            // One in the way of each run.
+            let pins: Vec<_> = pages.iter().map(Page::pin).collect();
+            let front = scope.spawn(|| frames.run(aligned(len, 1)));
+            until_waiting(&frames, 1);
+            for thief in 0..bypass * len {
+                drop(frames.try_page().unwrap_or_else(|error| panic!("{thief} of {bypass}: {error}")));
+            }
+            for _ in 0..3 {
+                let refused = FrameAllocError::Alloc(AllocError::Scarce);
+                assert_eq!(frames.try_page().unwrap_err(), refused, "{bypass} overtook it");
+                assert_eq!(frames.try_run(one()).unwrap_err(), refused, "a run or a page");
+            }
+            drop(pins);
+            assert_eq!(front.join().unwrap().unwrap().frames().len(), len as usize);
+        });
+        assert_eq!(frames.stats().arena.most_overtaken, u64::from(bypass * len));
+        drop(frames.try_page().expect("nobody waits"));
+        drop(pages);
+        assert_whole(&frames);
+    }
 }
 
 /// Threads that read and write their pages, against one that moves them all the time and one that

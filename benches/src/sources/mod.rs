@@ -7,7 +7,9 @@
 
 pub mod allocator;
 pub mod buddy;
+pub mod by_hand;
 pub mod committed;
+pub mod frames;
 pub mod locked;
 pub mod mmap;
 pub mod nothing;

@@ -9,7 +9,9 @@ use tikv_jemallocator::Jemalloc;
 
 use super::allocator::Aligned;
 use super::buddy::Buddy;
+use super::by_hand::ByHand;
 use super::committed::Committed;
+use super::frames::Compacted;
 use super::locked::Locked;
 use super::mmap::Mmap;
 use super::numbers::Numbers;
@@ -17,7 +19,7 @@ use super::offset::Offset;
 use super::range::Ranges;
 use super::tlsf::Tlsf;
 use super::touched::Touched;
-use crate::source::{Mapped, Room, Source};
+use crate::source::{Mapped, Moving, Room, Source};
 
 const ROOM: Room = Room { quanta: 64, spans: 16 };
 
@@ -74,4 +76,23 @@ fn memory_is_aligned_and_nobody_elses() {
     gives_memory::<Aligned<System>>(16 << 10);
     gives_memory::<Aligned<MiMalloc>>(16 << 10);
     gives_memory::<Aligned<Jemalloc>>(16 << 10);
+}
+
+fn moves_and_loses_nothing<M: Moving>() {
+    for protect in [false, true] {
+        let mut moving = M::new(33, protect);
+        for _ in 0..3 {
+            assert!(moving.are_whole(), "{}", M::NAME);
+            moving.pass();
+            moving.spoil();
+            assert!(moving.are_whole(), "{}", M::NAME);
+        }
+    }
+}
+
+#[test]
+fn pages_are_moved_with_what_is_in_them() {
+    moves_and_loses_nothing::<Compacted>();
+    moves_and_loses_nothing::<ByHand<true>>();
+    moves_and_loses_nothing::<ByHand<false>>();
 }

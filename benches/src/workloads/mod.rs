@@ -13,6 +13,7 @@ pub mod contended;
 pub mod create;
 pub mod large;
 pub mod memory;
+pub mod moving;
 pub mod remote;
 pub mod scale;
 pub mod scarce;

@@ -261,3 +261,22 @@ impl AsMut<[u8]> for PinnedMut<'_> {
         self
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::frames::Frames;
+
+    #[test]
+    fn who_would_not_wait_is_told_that_a_page_is_moved() {
+        for protect in [false, true] {
+            let frames = Frames::builder(1).protect(protect).build().unwrap();
+            let mut page = frames.page().unwrap();
+            let mover = frames.0.at(page.number);
+            let refused = mover.relocate(|rest| ([page.try_pin().err(), page.try_pin_mut().err()], rest));
+            assert_eq!(refused, Ok([Some(PinError::Busy); 2]));
+            assert_eq!(page.try_pin_mut().map(|pin| pin[0]), Ok(0), "it is at rest again");
+            assert_eq!(page.try_pin().map(|pin| pin[0]), Ok(0));
+        }
+    }
+}

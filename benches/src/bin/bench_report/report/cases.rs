@@ -74,6 +74,14 @@ pub(crate) fn committed(run: &Run, other: &str) -> Vec<Case> {
     or_missing(cases, || "no rows of committed".to_owned())
 }
 
+/// What it costs ours to move a page, over `other`.
+pub(crate) fn moving(run: &Run, other: &str) -> Vec<Case> {
+    let case =
+        |place: Place<'_>| Case { name: place.shape.to_owned(), figure: over(run, place, OURS, other) };
+    let cases = run.places(Bench::Moving).into_iter().map(case).collect();
+    or_missing(cases, || "no rows of moving".to_owned())
+}
+
 /// What there is to say of each large span of ours.
 pub(crate) fn large(run: &Run, figure: fn(&Large) -> f64) -> Vec<Case> {
     let rows = run.of(Bench::Large).filter(|row| row.subject == OURS);

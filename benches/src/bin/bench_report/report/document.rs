@@ -85,7 +85,12 @@ objects, where the longest waits grow with it.\n\
 - **Scarce, p99.99.** Quantiles are over gets, and who starves gets little: see the longest waits and the fairness \
 beside them. With work, an ordinary wait is a time slice of the scheduler.\n\
 - **Many pools.** A thread finds its cache at once for sixty-four pools, and in a second table beyond that, by way of \
-the slow path's calls; and what so many pools touch does not fit into the first cache of the processor.\n";
+the slow path's calls; and what so many pools touch does not fit into the first cache of the processor.\n\
+- **Spans.** A pair cost about twice what it does before what is taken and freed while nobody waits went past \
+settling, and before the length of each run left the table, which is half as large since. With few out, half of what \
+is left is the lock: two locked pairs of instructions, which the peers' mutex has too. With a million out it is \
+misses of the cache, a few a pair: peers that keep their nodes dense have fewer. Tried, and dropped: the tables on huge \
+pages, which gained a tenth and cost memory.\n";
 
 fn tried(out: &mut String) {
     let _ = write!(

@@ -11,6 +11,10 @@ pub(crate) const BARE_ARRAY: &str = "bare thread-local array";
 const RING_ALONE: &str = "the ring alone";
 /// What the loop over spans takes where there is nothing to take them from.
 const HARNESS_ALONE: &str = "the harness alone";
+/// What each page costs that is moved, if nobody has to be asked.
+pub(crate) const COPY_AND_MMAP: &str = "copy + mmap";
+/// The half of it that is no system call.
+const COPY_ALONE: &str = "copy alone";
 /// What the name of a peer ends with that is measured without the lock that it needs to be shared.
 const NO_LOCK: &str = ", no lock";
 pub(crate) const MMAP: &str = "mmap + munmap";
@@ -30,7 +34,8 @@ pub(crate) fn is_ours(subject: &str) -> bool {
 
 /// Whether this is there to show what no pool, or no arena, can be faster than.
 pub(crate) fn is_limit(subject: &str) -> bool {
-    [BARE_ARRAY, RING_ALONE, HARNESS_ALONE].contains(&subject) || subject.ends_with(NO_LOCK)
+    [BARE_ARRAY, RING_ALONE, HARNESS_ALONE, COPY_AND_MMAP, COPY_ALONE].contains(&subject)
+        || subject.ends_with(NO_LOCK)
 }
 
 /// Whether this is somebody else's, and does what a pool or an arena does.
@@ -47,6 +52,7 @@ mod tests {
         assert!(is_ours(OURS) && is_ours(BY_HANDLE));
         assert!(!is_ours("ourselves") && !is_ours(MIMALLOC));
         assert!(is_peer(MIMALLOC) && !is_peer(OURS) && !is_peer(BARE_ARRAY) && !is_peer(RING_ALONE));
+        assert!(!is_peer(COPY_AND_MMAP) && !is_peer(COPY_ALONE));
         assert!(is_peer("rlsf") && !is_peer("rlsf, no lock") && !is_peer(HARNESS_ALONE));
     }
 }

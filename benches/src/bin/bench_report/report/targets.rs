@@ -8,7 +8,7 @@ use kva::Arena;
 use pool::Builder;
 
 use super::cases;
-use super::subjects::{ARRAY_QUEUE, BARE_ARRAY, BY_HANDLE, MIMALLOC, MMAP, OURS};
+use super::subjects::{ARRAY_QUEUE, BARE_ARRAY, BY_HANDLE, COPY_AND_MMAP, MIMALLOC, MMAP, OURS};
 use super::verdict::Limit::{AtLeast, AtMost};
 use super::verdict::Target;
 
@@ -142,7 +142,7 @@ fn whatever_there_is() -> [Target; 6] {
 }
 
 /// What pools take their pages from.
-fn arenas() -> [Target; 5] {
+fn arenas() -> [Target; 6] {
     [
         Target { what: "spans: 1,000,000 out", limit: AtMost(1.5), unit: "x 1,000 out", cases: cases::live },
         Target {
@@ -168,6 +168,12 @@ fn arenas() -> [Target; 5] {
             limit: AtMost(f64::from(Arena::DEFAULT_BYPASS)),
             unit: "times a quantum of it (K)",
             cases: |run| cases::large(run, |large| large.most_overtaken as f64 / f64::from(large.quanta)),
+        },
+        Target {
+            what: "a page is moved",
+            limit: AtMost(3.0),
+            unit: "x its copy + one mmap",
+            cases: |run| cases::moving(run, COPY_AND_MMAP),
         },
     ]
 }

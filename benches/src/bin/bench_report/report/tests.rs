@@ -58,6 +58,7 @@ fn each_target_is_held_against_its_rows() {
     missed("spans of mixed shapes", slowest, "missed in 1 of 4, by up to 20 %");
     let written = "9, 16 KiB, a byte written";
     missed("16 KiB of memory: throughput", written, "missed in 1 of 2, by up to 10 %");
+    missed("a page is moved", "3.25, 4 KiB, protected", "missed in 1 of 2, by up to 8 %");
 }
 
 #[test]
@@ -98,6 +99,7 @@ fn what_is_missing_is_said() {
     none("spans: 1,000,000 out", "", "no rows of spans");
     none("16 KiB of memory: throughput", "", "no rows of committed");
     none("a large span of a full arena: served", "", "no `ours` in large");
+    none("a page is moved", "", "no rows of moving");
     assert_eq!(the(&verdicts, "pair through the thread-local, one thread", "").outcome, Outcome::Met);
 }
 
@@ -130,6 +132,8 @@ fn the_document_shows_each_plot_and_no_other() {
                 "committed-16-kib-a-byte-written.svg",
                 "committed-16-kib-untouched.svg",
                 "contended.svg",
+                "moving-4-kib-protected.svg",
+                "moving-4-kib.svg",
                 "remote.svg",
                 "scale.svg",
                 "scarce-8x2-work.svg",
@@ -159,6 +163,7 @@ fn the_document_has_the_figures_of_the_run() {
             "| rlsf, no lock | 10.0 (0.20 x) |",
             "| ours | 40 of 40 | 90.0 us | 180 us | 400 us | 256 | 8.00 |",
             "| range-alloc | 1 of 4 | > 240 ms | > 240 ms | > 240 ms | 1,000,000 | 20.0 |",
+            "| copy alone | 300 (0.10 x) | - |",
             "| ours, by handle | 38.0 |",
             "`membarrier(2)` was there",
             "**missed by 25 %**",
