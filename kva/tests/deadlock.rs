@@ -7,8 +7,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use kva::sync::Arc;
-use kva::{Arena, Claim, GrowTable, Reclaim, Region, Shape, Shortage, Span, client, deadlock};
+use kva::sync::{Arc, Mutex};
+use kva::{
+    Arena, Claim, Client, GrowTable, Reclaim, Region, Relocate, Relocation, Shape, Shortage, Span, client,
+    deadlock,
+};
 
 fn numbers(quanta: u32) -> Arena {
     Arena::with_bypass(Region::numbers(quanta), 1, 0).unwrap()
@@ -237,6 +240,69 @@ fn a_reclaimer_may_give_something_back() {
         vec![alloc(arena, 1)]
     };
     one_client("reclaimed", 4, first, |_| assert_never_found("reclaimed"));
+}
+
+/// Another's span may be moved out of the way.
+#[test]
+fn spans_may_be_moved() {
+    struct Stays;
+    impl Relocate for Stays {
+        fn relocate(&self, _: Span, _: Span) -> Relocation {
+            Relocation::No
+        }
+    }
+    let (stays, handle) = (Arc::new(Stays), Mutex::new(None));
+    let first = |arena: &Arena| {
+        let owner = Arc::downgrade(&stays);
+        let movable = arena.client(Client::new("movable").relocate(owner)).unwrap();
+        let spans = vec![alloc(&movable, 1), alloc(arena, 1)];
+        *handle.lock() = Some(movable);
+        spans
+    };
+    one_client("moved", 4, first, |_| assert_never_found("moved"));
+}
+
+/// What a reclaimer takes is its own, on whatever thread it is told.
+#[test]
+fn what_a_reclaimer_takes_is_nobodys() {
+    struct Hoards(Mutex<Option<Span>>);
+    impl Reclaim for Hoards {
+        fn reclaim(&self, shortage: &Shortage<'_>) {
+            let taken = shortage.try_alloc_elsewhere(shape(1)).ok();
+            let mut span = self.0.lock();
+            *span = span.or(taken);
+        }
+    }
+    let hoards = Arc::new(Hoards(Mutex::new(None)));
+    let first = |arena: &Arena| {
+        let hook = Arc::downgrade(&hoards);
+        arena.register(&GrowTable::new(0), hook);
+        vec![alloc(arena, 1)]
+    };
+    one_client("hoarded", 4, first, |_| assert_never_found("hoarded"));
+}
+
+/// A span of a region that came later.
+#[test]
+fn what_is_in_another_region_is_nobodys() {
+    let first = |arena: &Arena| {
+        arena.add_region(Region::numbers(4)).unwrap();
+        vec![alloc(arena, 4), alloc(arena, 4)]
+    };
+    let arena = numbers(4);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _client = client::enter("settler");
+            let spans = first(&arena);
+            wait_in_vain(&arena, 1);
+            for span in spans {
+                arena.free(span).unwrap();
+            }
+        });
+        let _closes = Closes(&arena);
+        until_asleep(&arena, 1);
+        assert_never_found("settler");
+    });
 }
 
 /// Who holds a span that was delivered to a token is the token's business.

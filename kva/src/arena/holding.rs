@@ -41,13 +41,13 @@ impl Inner {
 impl Resource for Inner {
     fn vitals(&self) -> Vitals {
         let state = self.lock();
+        let space = &state.space;
         // What is withheld is nobody's either.
-        let free = u64::from(state.space.free()) + u64::from(state.space.withheld());
-        let all = u64::from(state.space.size());
+        let free = u64::from(space.free()) + u64::from(space.withheld());
         Vitals {
             // Spans may be moved out of the way.
             settled: !state.closed && !state.clients.any_relocates(),
-            out: all - free,
+            out: u64::from(space.size()) - free,
             free,
             waiting: state.requests.waiting(),
             // Sleepers leave with a span, or because it is closed.

@@ -29,6 +29,7 @@ use super::state::State;
 use super::{AllocError, Arena, Inner};
 use crate::clients::NOBODY;
 use crate::grow::GrowTable;
+use crate::holds::as_nobody;
 use crate::placement::Placement;
 use crate::shape::{Shape, Span};
 use crate::sync::thread::ThreadId;
@@ -221,7 +222,9 @@ pub(super) struct Call {
 impl Call {
     /// Makes it.
     pub(super) fn make(self, arena: &Inner) {
-        self.hook.reclaim(&Shortage { arena, at: self.at, whose: self.whose, told: self.told });
+        let shortage = Shortage { arena, at: self.at, whose: self.whose, told: self.told };
+        // What it takes is not the thread's that happens to call it.
+        as_nobody(|| self.hook.reclaim(&shortage));
     }
 }
 

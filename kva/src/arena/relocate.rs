@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 use super::Inner;
 use super::state::{Note, State};
 use super::todo::Todo;
+use crate::holds::as_nobody;
 use crate::panics::FirstPanic;
 use crate::shape::{Shape, Span};
 use crate::space::Busy;
@@ -62,7 +63,7 @@ impl Step {
         let Self { from, to, owner } = self;
         let mut asked = Asked { arena, from, to, verdict: Relocation::Later };
         if arena.regions.commit(to, arena.quantum).is_ok() {
-            asked.verdict = owner.relocate(from, to);
+            asked.verdict = as_nobody(|| owner.relocate(from, to));
         }
     }
 }

@@ -112,6 +112,22 @@ fn what_was_seen_before_somebody_slept_says_nothing() {
     assert_eq!(world.found(|_| {}), 1);
 }
 
+/// Neither of what it holds nor of what it waits for.
+#[test]
+fn one_look_since_is_not_enough() {
+    for seen in 0..2 {
+        let mut world = World::new();
+        assert_eq!(world.found(|_| {}), 1);
+        world.graph.wake(world.clients[0]);
+        world.graph.sleep(world.clients[0], world.pools[1]);
+        for (at, found) in [(seen, 0), (1 - seen, 1)] {
+            world.look(at, world.vitals.clone());
+            world.graph.reduce();
+            assert_eq!(world.graph.cycles(false).len(), found, "{seen}");
+        }
+    }
+}
+
 /// Who asked earlier does not replace what was said later.
 #[test]
 fn the_last_look_counts() {
