@@ -90,7 +90,7 @@ fn what_is_kept_is_bounded() {
 #[test]
 fn pages_in_use_are_moved() {
     let moved = |idea: &str| {
-        let arguments = "--memory 2 --processes 8 --in-use 60 --forks 100 --seconds 120 --deadline 1000";
+        let arguments = "--memory 2 --processes 8 --in-use 60 --forks 100 --seconds 120 --deadline 50";
         figure(&row(&format!("--idea {idea} {arguments}")), "moved")
     };
     assert_eq!(moved("shape"), 0);

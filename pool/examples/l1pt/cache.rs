@@ -114,8 +114,12 @@ impl Cache {
     pub(crate) fn read(&self, most: u32) {
         let spare = self.free().saturating_sub(self.target).min(most);
         for _ in 0..spare {
-            let Some(span) = self.take_anywhere() else { return };
+            let Some(span) = self.take_anywhere() else { break };
             self.keep(span);
+        }
+        if spare > 0 && self.knows >= Knows::Shape {
+            // There may be a run of nothing but its pages now, where there was none when it was asked.
+            self.arena.reap();
         }
     }
 
@@ -222,9 +226,8 @@ impl Reclaim for Cache {
             Some(start) => self.free_within(start..start + len),
             None => self.free_within(window),
         }
-        if self.knows.may_move() {
-            // Where to: what is free in the window is no place for what is moved out of it.
-            self.free_oldest(len.saturating_sub(self.arena.stats().free));
-        }
+        // What is free in the window is no place for what is moved out of it. And who is behind in
+        // line wants pages, and may have tables that others wait for.
+        self.free_oldest(len.saturating_sub(self.arena.stats().free));
     }
 }

@@ -1,4 +1,5 @@
-//! The thread's ideas, each on top of those before it.
+//! The thread's ideas, each on top of those before it; but that a request which waits in the arena is
+//! not asked again, and so asks the page daemon for no more.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -18,7 +19,7 @@ pub(crate) enum Idea {
     Stash,
     /// a pool instead: low water as many as were ever used, to a bound; the last for root; a deadline
     Pool,
-    /// the pool's requests wait in the arena, with a window; the page daemon still counts
+    /// the pool's requests wait in the arena, with a window, and ask for no more; the page daemon still counts
     Window,
     /// and the page daemon is told of the shape, and says which window it can free
     Shape,
