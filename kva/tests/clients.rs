@@ -10,7 +10,8 @@ use std::time::Duration;
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use kva::{AllocError, Answer, Claim, Client, Heir, Refusal};
 use support::{
-    Asker, CloseOnPanic, assert_whole, free_all, numbers, shape, take_each, until_waiting, with_bypass,
+    Asker, CloseOnPanic, aligned, assert_whole, free_all, numbers, shape, take_each, until_waiting,
+    with_bypass,
 };
 
 #[test]
@@ -152,6 +153,28 @@ fn a_window_goes_when_its_client_may_have_no_more() {
     let [two] = other.granted()[..] else { panic!("they are for nobody") };
     client.free(own).unwrap();
     free_all(&arena, spans[2..7].iter().copied().chain([two]));
+    free_all(&arena, over.granted());
+    assert_whole(&arena);
+}
+
+/// The same by a grant to who is behind it, of the same client: nothing stays withheld for it.
+#[test]
+fn a_window_goes_when_a_grant_behind_it_uses_up_its_quota() {
+    let arena = numbers(8);
+    let client = arena.client(Client::new("").quota(4)).unwrap();
+    let spans = take_each(&arena);
+    let (over, younger, other) = (Asker::new(1), Asker::new(1), Asker::new(1));
+    over.ask(&client, 0, aligned(4));
+    younger.ask(&client, 0, shape(2));
+    other.ask(&arena, 0, shape(3));
+    free_all(&arena, [spans[0], spans[1], spans[2]]);
+    assert_eq!((arena.stats().withheld, arena.stats().waiting), (3, 3));
+    free_all(&arena, [spans[5], spans[6]]);
+    let [pair] = younger.granted()[..] else { panic!("5..7 is idle") };
+    assert_eq!((pair.range(), client.used()), (5..7, 2));
+    let [three] = other.granted()[..] else { panic!("0..3 is idle, and kept for who may have two more") };
+    assert_eq!((three.range(), arena.stats().withheld), (0..3, 0));
+    free_all(&arena, [3, 4, 7].map(|at| spans[at]).into_iter().chain([pair, three]));
     free_all(&arena, over.granted());
     assert_whole(&arena);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Arena, Reclaim, Region, Reserve, Shape, Shortage, Span};
+use kva::{AllocError, Arena, Client, Reclaim, Region, Reserve, Shape, Shortage, Span};
 use support::{
     Asker, CloseOnPanic, aligned, assert_whole, free_all, numbers, register, shape, take_each, with_bypass,
 };
@@ -73,7 +73,7 @@ fn a_shortage_says_what_is_wanted_and_where() {
         addresses: Some(base..base + 2 * page),
         is_over: false,
     };
-    assert_eq!(said.lock().drain(..).collect::<Vec<_>>(), [wants_pair.clone()]);
+    assert_eq!(std::mem::take(&mut *said.lock()), std::slice::from_ref(&wants_pair));
     single.ask(&arena, 0, shape(1));
     assert_eq!(said.lock().drain(..).collect::<Vec<_>>(), [wants_pair], "the oldest, again");
     pair.withdraw(&arena, id);
@@ -119,7 +119,7 @@ fn it_is_over_when_who_waited_has_it() {
     let spans = take_each(&arena);
     let (held, over) = (Mutex::new(spans), Arc::new(Mutex::new(Vec::new())));
     let (own, notes) = (arena.clone(), over.clone());
-    let _hook = hook(&arena, move |shortage| {
+    let hook = hook(&arena, move |shortage| {
         while let Some(span) = { held.lock().pop() } {
             notes.lock().push(shortage.is_over());
             own.free(span).unwrap();
@@ -130,7 +130,7 @@ fn it_is_over_when_who_waited_has_it() {
     asker.ask(&arena, 0, shape(2));
     assert_eq!(*over.lock(), [false, false, true]);
     free_all(&arena, asker.granted());
-    drop(_hook);
+    drop(hook);
     assert_whole(&arena);
 }
 
@@ -192,13 +192,65 @@ fn a_window_that_moves_calls_again() {
     let asker = Asker::new(1);
     asker.ask(&arena, 0, aligned(4));
     arena.free(spans[1]).unwrap();
-    assert_eq!(*windows.lock(), [0..4], "what is freed inside is not news");
+    assert_eq!(windows.lock().len(), 1, "what is freed inside is not news");
     free_all(&arena, [spans[4], spans[5]]);
     assert_eq!(*windows.lock(), [0..4, 4..8]);
     free_all(&arena, [spans[6], spans[7]]);
     free_all(&arena, asker.granted());
     free_all(&arena, [spans[0], spans[2], spans[3]]);
     assert_eq!(windows.lock().len(), 2);
+    assert_whole(&arena);
+}
+
+/// A request that its quota forbids is a matter of its client; once that allows it, it is everybody's,
+/// and those who were told of nobody are told of it.
+#[test]
+fn who_is_held_back_no_more_calls_again() {
+    let arena = numbers(4);
+    let client = arena.client(Client::new("").quota(2)).unwrap();
+    let own = take_each(&client);
+    let rest = arena.try_alloc(shape(2)).unwrap();
+    let (older, held_back) = (Asker::new(1), Asker::new(1));
+    let wanted = Arc::new(Mutex::new(Vec::new()));
+    let notes = wanted.clone();
+    let hook = Arc::new(Hook(move |shortage: &Shortage<'_>| notes.lock().push(shortage.shape())));
+    arena.register(&older.table, Arc::downgrade(&hook) as _);
+    older.ask(&arena, 0, shape(4));
+    held_back.ask(&client, 0, shape(2));
+    arena.free(own[0]).unwrap();
+    assert_eq!(*wanted.lock(), [], "its own, and what another client's quota forbids");
+    arena.free(own[1]).unwrap();
+    assert_eq!(wanted.lock().first(), Some(&shape(2)), "it waits for quanta now");
+    arena.free(rest).unwrap();
+    free_all(&arena, older.granted());
+    free_all(&arena, held_back.granted());
+    assert_whole(&arena);
+}
+
+/// It aims whenever it is called, at another place each time: that is news to all but itself.
+#[test]
+fn a_hook_that_aims_here_and_there_is_not_called_for_ever() {
+    const MANY: u32 = 100;
+    let arena = numbers(16);
+    let spans = take_each(&arena);
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = calls.clone();
+    // Gives up at last, so that this test would end.
+    let _aims = hook(&arena, move |shortage| {
+        let call = count.fetch_add(1, SeqCst);
+        assert!(call >= MANY || shortage.aim(if call % 2 == 0 { 4 } else { 8 }));
+    });
+    let windows = Arc::new(Mutex::new(Vec::new()));
+    let notes = windows.clone();
+    let _told = hook(&arena, move |shortage| notes.lock().push(shortage.window().unwrap()));
+    let asker = Asker::new(1);
+    let id = asker.ask(&arena, 0, aligned(4));
+    assert_eq!(calls.swap(0, SeqCst), 1);
+    assert_eq!(windows.lock().last(), Some(&(4..8)), "the other is told of where it is now");
+    arena.reap();
+    assert_eq!(calls.load(SeqCst), 1, "it is called again by who says so");
+    asker.withdraw(&arena, id);
+    free_all(&arena, spans);
     assert_whole(&arena);
 }
 

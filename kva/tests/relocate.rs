@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use kva::sync::{Arc, Mutex};
-use kva::{Arena, Client, Decommit, Placement, Region, Relocate, Relocation, Reserve, Span};
+use kva::{Arena, Client, Decommit, Heir, Placement, Region, Relocate, Relocation, Reserve, Span};
 use support::{Asker, aligned, assert_whole, free_all, numbers, shape, take_each};
 
 /// Answers what it is told to, and notes what it was asked.
@@ -170,6 +170,45 @@ fn an_owner_that_panics_keeps_what_it_has() {
     assert_eq!(granted.len(), 1);
     owner.end();
     free_all(&arena, others.into_iter().chain(granted));
+    assert_whole(&arena);
+}
+
+/// Two in the way, and a panic for each, of which one is had by who asks.
+#[test]
+fn an_owner_that_panics_is_asked_for_the_next_span() {
+    let (arena, client, owner, others) = world(Answer::Panic);
+    let spans = take_each(&client);
+    owner.spans.lock().push(spans[0]);
+    free_all(&arena, spans[1..].iter().copied());
+    let starts = |spans: &[(Span, Span)]| spans.iter().map(|(from, _)| from.start()).collect::<Vec<_>>();
+    let asker = Asker::new(1);
+    assert!(catch_unwind(AssertUnwindSafe(|| asker.ask(&arena, 0, aligned(4)))).is_err());
+    assert_eq!(starts(&owner.asked()), [0, 1]);
+    assert_eq!((arena.stats().waiting, client.used()), (1, 2), "it has both");
+    owner.end();
+    free_all(&arena, others.into_iter().chain(asker.granted()));
+    assert_whole(&arena);
+}
+
+/// A span that waits for the grow that it was freed to is not its former owner's to move.
+#[test]
+fn what_was_freed_to_a_grow_on_its_way_is_not_moved() {
+    let (arena, client, owner, others) = world(Answer::Say(Relocation::Unneeded));
+    let (claimant, asker) = (Asker::new(1), Asker::new(1));
+    let grow = claimant.reserve(&arena, 0);
+    let kept = owner.spans.lock().pop().unwrap();
+    assert_eq!(arena.free_to(grow.claim(), kept), Ok(Heir::Claimant));
+    asker.ask(&arena, 0, aligned(4));
+    assert_eq!((owner.asked().len(), asker.granted().len()), (0, 0), "it is in the way, and stays");
+    // Whoever has it then can be asked.
+    let kva::Answer::Now(committed, Ok(span)) = client.ask(shape(1), grow) else { panic!("it was kept") };
+    assert_eq!(span.range(), kept.range());
+    committed.deliver(span);
+    owner.spans.lock().extend(claimant.granted());
+    arena.reap();
+    assert_eq!(owner.asked().len(), 1);
+    owner.end();
+    free_all(&arena, others.into_iter().chain(asker.granted()));
     assert_whole(&arena);
 }
 

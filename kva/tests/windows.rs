@@ -256,6 +256,24 @@ fn a_window_moves_to_where_less_is_busy() {
     assert_whole(&arena);
 }
 
+/// What is freed lies in the window, and completes another place, which overlaps it.
+#[test]
+fn what_completes_a_place_beside_the_window_is_had_at_once() {
+    let arena = numbers(68);
+    let spans = take_each(&arena);
+    let (stay, go): (Vec<_>, Vec<_>) =
+        spans.into_iter().partition(|span| [0, 20, 66, 67].contains(&span.start()));
+    free_all(&arena, go);
+    let asker = Asker::new(1);
+    asker.ask(&arena, 0, shape(64));
+    assert_eq!(arena.stats().withheld, 62, "the window is 0..64, and 0 and 20 are busy");
+    arena.free(stay[1]).unwrap();
+    let [long] = asker.granted()[..] else { panic!("1..66 is idle") };
+    assert_eq!(long.range(), 1..65);
+    free_all(&arena, [stay[0], stay[2], stay[3], long]);
+    assert_whole(&arena);
+}
+
 #[test]
 fn a_large_sleeper_is_served_by_its_window() {
     let arena = numbers(8);

@@ -77,11 +77,11 @@ impl Drop for CloseOnPanic<'_> {
 pub(crate) type End = Result<Span, Refusal<AllocError>>;
 
 #[derive(Default)]
-struct Ends(Mutex<Vec<End>>);
+struct Ends(Mutex<Vec<(GrowId, End)>>);
 
 impl Sink<Span, AllocError> for Ends {
-    fn finish(&self, _: GrowId, end: End) {
-        self.0.lock().push(end);
+    fn finish(&self, id: GrowId, end: End) {
+        self.0.lock().push((id, end));
     }
 }
 
@@ -117,6 +117,11 @@ impl Asker {
     }
 
     pub(crate) fn ends(&self) -> Vec<End> {
+        self.ends_by_id().into_iter().map(|(_, end)| end).collect()
+    }
+
+    /// What it was told, and of which of its requests.
+    pub(crate) fn ends_by_id(&self) -> Vec<(GrowId, End)> {
         std::mem::take(&mut *self.ends.0.lock())
     }
 
