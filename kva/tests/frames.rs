@@ -289,6 +289,36 @@ fn frames_to_move_to_are_waited_for() {
     });
 }
 
+/// Until a run that was granted is wired, its frames look like nobody's to who makes room for the
+/// next; once it is, that has to look elsewhere.
+#[test]
+fn a_run_that_is_wired_late_strands_nobody_behind_it() {
+    for _ in 0..20 {
+        let frames = frames(12, false);
+        let mut pages = full(&frames);
+        pages.retain(|page| page.frame() >= 6);
+        let run = frames.run(aligned(6, 1)).unwrap();
+        assert_eq!(run.frames(), 0..6);
+        pages.retain(|page| page.frame() < 10);
+        let pin = pages.iter().find(|page| page.frame() == 6).unwrap().pin();
+        thread::scope(|scope| {
+            let _closes = CloseOnPanic(&frames);
+            let first = scope.spawn(|| frames.run(aligned(4, 4)));
+            until_waiting(&frames, 1);
+            let second = scope.spawn(|| frames.run_timeout(aligned(4, 4), LONG));
+            until_waiting(&frames, 2);
+            drop(run);
+            let first = first.join().unwrap().unwrap();
+            let second = second.join().unwrap().unwrap();
+            // 6 is pinned, and 8 and 9 can go to 4 and 5.
+            assert_eq!((first.frames(), second.frames()), (0..4, 8..12));
+        });
+        drop(pin);
+        drop(pages);
+        assert_whole(&frames);
+    }
+}
+
 #[test]
 fn closing_ends_who_waits_and_leaves_what_there_is() {
     let frames = frames(4, false);

@@ -17,7 +17,7 @@ use kva::sync::{Arc, Mutex};
 use kva::{Arena, Client, GrowId, Placement, Reclaim, Region, Shape, Shortage, Span};
 use support::{Asker, Random, assert_rests, free_all, register, shape, with_bypass};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 500;
 const OPERATIONS: u32 = 400;
 /// At once, so that they are granted now and then.
 const WAITING: usize = 10;
@@ -75,8 +75,7 @@ impl Wants {
     }
 }
 
-/// Moves the window to anywhere, and then leaves it there for a while.
-#[derive(Debug)]
+/// Moves the window to anywhere, whenever it is told of one.
 struct Aims {
     random: Mutex<Random>,
     quanta: u32,
@@ -85,12 +84,8 @@ struct Aims {
 
 impl Reclaim for Aims {
     fn reclaim(&self, shortage: &Shortage<'_>) {
-        let mut random = self.random.lock();
-        if random.below(3) == 0 {
-            let at = random.below(self.quanta);
-            drop(random);
-            self.moved.fetch_add(u32::from(shortage.aim(at)), Relaxed);
-        }
+        let at = self.random.lock().below(self.quanta);
+        self.moved.fetch_add(u32::from(shortage.aim(at)), Relaxed);
     }
 }
 
@@ -157,7 +152,8 @@ impl World {
                 self.asker.withdraw(self.arena(), gone.id);
             }
             16.. if self.waiting.len() < WAITING => {
-                let wants = Wants::random(&mut self.random, self.arena().quanta());
+                let quanta = self.arena().quanta();
+                let wants = Wants::random(&mut self.random, quanta);
                 let id = self.asker.ask(&self.handles[client], self.asked, wants.placement());
                 self.asked += 1;
                 self.waiting.push(Waiting { id, client, wants });
@@ -242,5 +238,5 @@ fn the_first_never_waits_for_what_is_idle_wherever_hooks_aim() {
     };
     let granted: u32 = (0..SEEDS).map(|seed| run(seed, hooks)).sum();
     assert!(granted > 10 * SEEDS as u32, "{granted} in all: hardly anybody waited for anything");
-    assert!(moved.load(Relaxed) > 10 * SEEDS as u32, "{moved:?} windows were moved");
+    assert!(moved.load(Relaxed) > 5 * SEEDS as u32, "{moved:?}: hardly any window was moved");
 }

@@ -5,12 +5,15 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
+use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
 use kva::{Arena, Client, Decommit, Heir, Placement, Region, Relocate, Relocation, Reserve, Span};
-use support::{Asker, aligned, assert_whole, free_all, numbers, shape, take_each};
+use support::{Asker, aligned, assert_whole, free_all, numbers, shape, take_each, until};
 
 /// Answers what it is told to, and notes what it was asked.
 struct Owner {
@@ -363,6 +366,56 @@ fn memory_is_copied_by_its_owner() {
     assert!(bytes.iter().all(|byte| *byte == 7));
     free_all(&arena, granted.into_iter().chain([moved, other]));
     assert_whole(&arena);
+}
+
+/// While the memory of a span is decommitted, which takes a system call, the span is the arena's, by a
+/// receipt that its owner never had.
+#[test]
+fn what_is_being_decommitted_is_not_moved() {
+    /// What the owner had, ever, and where that is now.
+    #[derive(Default)]
+    struct Had(Mutex<HashSet<Span>>, AtomicU32);
+    impl Relocate for Had {
+        fn relocate(&self, from: Span, _: Span) -> Relocation {
+            self.1.fetch_add(1, SeqCst);
+            assert!(self.0.lock().contains(&from), "{from:?} is not its own");
+            Relocation::Later
+        }
+    }
+    const LEN: u32 = 64;
+    const ROUNDS: u32 = 200;
+    let page = rustix::param::page_size();
+    let memory = Region::reserve(1024 * page, Reserve::new().decommit(Decommit::Discard)).unwrap();
+    let arena = Arena::new(memory, page).unwrap();
+    let owner = Arc::new(Had::default());
+    let client = arena.client(Client::new("had").relocate(Arc::downgrade(&owner) as _)).unwrap();
+    for _ in 0..ROUNDS {
+        let spans: Vec<_> = (0..16).map(|_| client.try_alloc(shape(LEN)).unwrap()).collect();
+        for &span in &spans {
+            // SAFETY: it is held.
+            unsafe { arena.ptr(span).unwrap().as_ptr().write_bytes(7, LEN as usize * page) };
+        }
+        owner.0.lock().extend(&spans);
+        // So that there is somewhere to move to.
+        let (busy, rest): (Vec<_>, Vec<_>) = spans.into_iter().partition(|span| span.start() / LEN % 2 == 0);
+        free_all(&arena, rest);
+        let (stop, asked) = (AtomicBool::new(false), owner.1.load(SeqCst));
+        thread::scope(|scope| {
+            let asks = scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    if let Ok(large) = arena.alloc_timeout(shape(4 * LEN), Duration::ZERO) {
+                        arena.free(large).unwrap();
+                    }
+                }
+            });
+            until(|| owner.1.load(SeqCst) > asked);
+            let freed = catch_unwind(AssertUnwindSafe(|| free_all(&arena, busy)));
+            stop.store(true, SeqCst);
+            asks.join().unwrap();
+            freed.unwrap();
+        });
+        assert_whole(&arena);
+    }
 }
 
 /// Many, one after the other, on a stack that has no room for them all at once.
