@@ -20,7 +20,7 @@ use support::{Asker, Random, assert_rests, free_all, register, shape, with_bypas
 const SEEDS: u64 = 500;
 const OPERATIONS: u32 = 400;
 /// At once, so that they are granted now and then.
-const WAITING: usize = 10;
+const WAITING: usize = 30;
 
 /// A request that has no answer yet.
 #[derive(Debug, Clone, Copy)]
