@@ -382,34 +382,34 @@ fn what_is_being_decommitted_is_not_moved() {
             Relocation::Later
         }
     }
-    const LEN: u32 = 64;
-    const ROUNDS: u32 = 200;
+    // Long, as is the system call then.
+    const LEN: u32 = 512;
+    const ROUNDS: u32 = 50;
     let page = rustix::param::page_size();
-    let memory = Region::reserve(1024 * page, Reserve::new().decommit(Decommit::Discard)).unwrap();
+    let memory =
+        Region::reserve(3 * LEN as usize * page, Reserve::new().decommit(Decommit::Discard)).unwrap();
     let arena = Arena::new(memory, page).unwrap();
     let owner = Arc::new(Had::default());
     let client = arena.client(Client::new("had").relocate(Arc::downgrade(&owner) as _)).unwrap();
     for _ in 0..ROUNDS {
-        let spans: Vec<_> = (0..16).map(|_| client.try_alloc(shape(LEN)).unwrap()).collect();
-        for &span in &spans {
-            // SAFETY: it is held.
-            unsafe { arena.ptr(span).unwrap().as_ptr().write_bytes(7, LEN as usize * page) };
-        }
+        // The second of three, so that it is in the way of all that is longer, and there is room for it.
+        let spans: Vec<_> = (0..3).map(|_| client.try_alloc(shape(LEN)).unwrap()).collect();
         owner.0.lock().extend(&spans);
-        // So that there is somewhere to move to.
-        let (busy, rest): (Vec<_>, Vec<_>) = spans.into_iter().partition(|span| span.start() / LEN % 2 == 0);
+        let (middle, rest): (Vec<_>, Vec<_>) = spans.into_iter().partition(|span| span.start() == LEN);
         free_all(&arena, rest);
+        // SAFETY: it is held.
+        unsafe { arena.ptr(middle[0]).unwrap().as_ptr().write_bytes(7, LEN as usize * page) };
         let (stop, asked) = (AtomicBool::new(false), owner.1.load(SeqCst));
         thread::scope(|scope| {
             let asks = scope.spawn(|| {
                 while !stop.load(SeqCst) {
-                    if let Ok(large) = arena.alloc_timeout(shape(4 * LEN), Duration::ZERO) {
-                        arena.free(large).unwrap();
+                    if let Ok(longer) = arena.alloc_timeout(shape(LEN + 1), Duration::ZERO) {
+                        arena.free(longer).unwrap();
                     }
                 }
             });
             until(|| owner.1.load(SeqCst) > asked);
-            let freed = catch_unwind(AssertUnwindSafe(|| free_all(&arena, busy)));
+            let freed = catch_unwind(AssertUnwindSafe(|| free_all(&arena, middle)));
             stop.store(true, SeqCst);
             asks.join().unwrap();
             freed.unwrap();
