@@ -234,6 +234,8 @@ impl<B: Backend> Core<B> {
             gathering: 0,
             lowered: false,
             gives_way: false,
+            window: None,
+            window_only: false,
             closed: false,
             depot,
             fixed,
@@ -723,13 +725,40 @@ impl<B: Backend> Reclaim for Core<B> {
             state.gives_way = true;
             state.ledger.low()
         };
-        if let Some(window) = shortage.addresses()
-            && self.give_up_idle_while(keep, Some(&window), BATCH, || true) > 0
-            && shortage.is_over()
-        {
-            return;
+        let window = shortage.addresses();
+        if let Some(window) = &window {
+            let only = WindowOnly::new(self, window);
+            let given = self.give_up_idle_while(keep, Some(window), BATCH, || true);
+            drop(only);
+            if given > 0 && shortage.is_over() {
+                return;
+            }
         }
+        let keep = |state: &mut State<B>| {
+            state.window.clone_from(&window);
+            keep(state)
+        };
         self.give_up_idle_while(keep, None, 1, || !shortage.is_over());
+    }
+}
+
+/// While pages are looked for in a window; until it is dropped, whatever panics.
+struct WindowOnly<'a, B: Backend>(&'a Core<B>);
+
+impl<'a, B: Backend> WindowOnly<'a, B> {
+    fn new(core: &'a Core<B>, window: &Range<usize>) -> Self {
+        let mut state = core.lock();
+        state.window = Some(window.clone());
+        state.window_only = true;
+        drop(state);
+        Self(core)
+    }
+}
+
+impl<B: Backend> Drop for WindowOnly<'_, B> {
+    fn drop(&mut self) {
+        // What was kept back meanwhile goes by the next change.
+        self.0.lock().window_only = false;
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![cfg(not(loom))]
 
+#[macro_use]
 mod support;
 
 use std::alloc::Layout;
@@ -16,7 +17,7 @@ use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::{AllocError, Arena, Client};
 use pool::{Builder, GetError, RawPool};
 use support::{
-    CloseOnPanic, QUANTUM, Random, arena, assert_is, assert_whole, blocks, put, put_all, until, until_waiting,
+    CloseOnPanic, QUANTUM, Random, arena, assert_whole, blocks, put, put_all, until, until_waiting,
 };
 
 /// Pages of one item, so many quanta, at a multiple of as many.
@@ -37,37 +38,25 @@ fn extent(item: NonNull<u8>, quanta: usize) -> Range<usize> {
     item.addr().get()..item.addr().get() + quanta * QUANTUM
 }
 
-/// As many as the window has, and no others: what is left is elsewhere.
-#[test]
-fn what_is_idle_in_the_window_goes_and_nothing_else() {
-    let arena = arena(16);
-    let small = blocks(16).build(arena.clone()).unwrap();
-    stock(&small, 16);
-    let large = runs(4, 1).build(arena.clone()).unwrap();
-    let run = large.get().unwrap();
-    assert_eq!(small.stats().pages, 12, "four were of use");
-    let left: Vec<_> = (0..12).map(|_| small.try_get().unwrap()).collect();
-    assert!(left.iter().all(|item| !extent(run, 4).contains(&item.addr().get())));
-    put_all(&small, left);
-    put(&large, run).unwrap();
-    support::assert_rests(&large, &arena_but(&small, &arena));
-}
-
 /// The arena, once a pool beside the one that is looked at has given up all it has.
 fn arena_but(other: &RawPool, arena: &Arena) -> Arena {
     other.drain();
     arena.clone()
 }
 
-/// Low water allows four to go, which must be those of the window.
+/// Low water allows four to go, which must be those of the window: as many are cached as there are,
+/// and are swept for it.
 #[test]
-fn a_floor_is_kept_of_what_is_elsewhere() {
+fn what_is_idle_in_the_window_goes_first() {
     let arena = arena(8);
     let small = blocks(8).low_water(4).build(arena.clone()).unwrap();
     stock(&small, 8);
     let large = runs(4, 1).build(arena.clone()).unwrap();
     let run = large.get_timeout(Duration::from_secs(60)).unwrap();
-    assert_eq!(small.stats().pages, 4);
+    let left: Vec<_> = std::iter::from_fn(|| small.try_get().ok()).collect();
+    assert_eq!((left.len(), small.stats().pages), (4, 4));
+    assert!(left.iter().all(|item| !extent(run, 4).contains(&item.addr().get())));
+    put_all(&small, left);
     put(&large, run).unwrap();
     small.set_water(0, 8).unwrap();
     support::assert_rests(&large, &arena_but(&small, &arena));

@@ -108,17 +108,24 @@ impl<B: Backend> State<B> {
     /// Laws 4 and 5: what is idle above the limit, above high water, or after close; and
     /// above low water, if somebody else waits for the back-end.
     pub(super) fn shed(&mut self, todo: &mut Todo<'_, B>) {
-        while let Some(page) = self.pages.idle_page() {
-            let keep =
-                if self.fixed.clock.oldest() == NEVER { self.ledger.high() } else { self.ledger.low() };
+        while let Some(longest) = self.pages.idle_page() {
+            let nobody_waits = self.fixed.clock.oldest() == NEVER;
+            let keep = if nobody_waits { self.ledger.high() } else { self.ledger.low() };
             let spare = !self.is_wanted() && self.may_spare(keep);
-            if !(self.closed || self.holds_too_much() || spare) {
+            let has_to = self.closed || self.holds_too_much();
+            if !(has_to || spare) {
                 return;
             }
             if todo.is_full_of_pages() {
                 todo.more = true;
                 return;
             }
+            let window = self.window.as_ref().filter(|_| !nobody_waits);
+            let of_use = window.and_then(|window| self.pages.idle_page_within(window));
+            if of_use.is_none() && self.window_only && !has_to {
+                return;
+            }
+            let page = of_use.unwrap_or(longest);
             self.give_up(page, Heir::Anybody, todo);
         }
     }
