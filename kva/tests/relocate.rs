@@ -383,8 +383,8 @@ fn what_is_being_decommitted_is_not_moved() {
         }
     }
     // Long, as is the system call then.
-    const LEN: u32 = 512;
-    const ROUNDS: u32 = 50;
+    const LEN: u32 = 256;
+    const ROUNDS: u32 = 500;
     let page = rustix::param::page_size();
     let memory =
         Region::reserve(3 * LEN as usize * page, Reserve::new().decommit(Decommit::Discard)).unwrap();
