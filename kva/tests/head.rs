@@ -20,7 +20,7 @@ use support::{Asker, Random, assert_rests, free_all, register, shape, with_bypas
 const SEEDS: u64 = 500;
 const OPERATIONS: u32 = 400;
 /// At once, so that they are granted now and then.
-const WAITING: usize = 30;
+const WAITING: usize = 10;
 
 /// A request that has no answer yet.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +44,7 @@ struct Wants {
 
 impl Wants {
     fn random(random: &mut Random, quanta: u32) -> Self {
-        let most = if random.below(2) == 0 { 8 } else { 70 };
-        let (len, align) = (1 + random.below(most), 1 << random.below(4));
+        let (len, align) = (1 + random.below(70), 1 << random.below(4));
         let phase = if random.below(4) == 0 { random.below(align) } else { 0 };
         let nocross = if random.below(4) == 0 { len.next_power_of_two() << random.below(2) } else { 0 };
         let all = Self { len, align, phase, nocross, min: 0, max: u32::MAX };
