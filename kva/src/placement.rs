@@ -32,7 +32,7 @@ pub enum Fit {
 /// Quanta are counted in two ways. Where a span may lie is said in quanta of the arena, as
 /// [`Span::start`](crate::Span::start) has them. Alignment, phase and the boundary not to be
 /// crossed are about *positions*: addresses, divided by the quantum; in an arena of numbers the
-/// two are the same.
+/// two are the same, and positions begin at 0 in each region that is added.
 ///
 /// ```
 /// use kva::{Placement, Shape};

@@ -296,10 +296,10 @@ impl State {
         let now = self.shortage_for(whose);
         let is_same = now.is_some_and(|now| now.window.is_some() && now.placement == *placement);
         let aimer = self.aimer.filter(|(request, _)| self.aimed_for == Some(*request));
-        if !is_same || aimer.is_some_and(|(_, other)| other != whose.owner) || !self.space.aim_from(start) {
+        if !is_same || aimer.is_some_and(|(_, other)| other != at) || !self.space.aim_from(start) {
             return false;
         }
-        self.aimer = self.aimed_for.map(|request| (request, whose.owner));
+        self.aimer = self.aimed_for.map(|request| (request, at));
         if self.aimings != self.space.aimings() {
             self.aimings = self.space.aimings();
             // All but itself, who would be told of it for ever if it never had enough.

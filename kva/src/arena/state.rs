@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) moving: Moving,
     /// The number of the request that the window is for.
     pub(super) aimed_for: Option<u64>,
-    /// The request whose window a hook moved, and whose hook.
+    /// The request whose window a hook moved, and which hook.
     pub(super) aimer: Option<(u64, u32)>,
     /// The number of the head that the hooks are owed a call for.
     told_of: Option<u64>,
