@@ -140,12 +140,17 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
 struct SweepsAfter<'a, B: Backend> {
     core: &'a Core<B>,
     cached: bool,
+    /// Whether what is idle in somebody's window goes first, which is not known before the sweep.
+    window_only: bool,
 }
 
 impl<B: Backend> Drop for SweepsAfter<'_, B> {
     fn drop(&mut self) {
         if self.cached {
             self.core.sweep();
+        }
+        if self.window_only {
+            self.core.change(|state, _| state.window_only = false);
         }
     }
 }
@@ -635,9 +640,11 @@ impl<B: Backend> Core<B> {
 
     /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
     fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
-        let mut sweeps = SweepsAfter { core: self, cached: false };
+        let mut sweeps = SweepsAfter { core: self, cached: false, window_only: false };
         self.change(|state, _| {
             sweeps.cached = !state.depot.is_scarce();
+            sweeps.window_only = sweeps.cached && state.window.is_some();
+            state.window_only |= sweeps.window_only;
             change(state)
         })
     }
