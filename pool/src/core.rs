@@ -140,12 +140,20 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
 struct SweepsAfter<'a, B: Backend> {
     core: &'a Core<B>,
     cached: bool,
+    /// Whether pages of a window are to be swept for first.
+    window: bool,
 }
 
 impl<B: Backend> Drop for SweepsAfter<'_, B> {
     fn drop(&mut self) {
-        if self.cached {
-            self.core.sweep();
+        if !self.cached {
+            return;
+        }
+        let only = self.window.then(|| WindowOnly(self.core));
+        self.core.sweep();
+        if only.is_some() {
+            drop(only);
+            self.core.change(|_, _| ()); // what was kept back meanwhile
         }
     }
 }
@@ -635,9 +643,11 @@ impl<B: Backend> Core<B> {
 
     /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
     fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
-        let mut sweeps = SweepsAfter { core: self, cached: false };
+        let mut sweeps = SweepsAfter { core: self, cached: false, window: false };
         self.change(|state, _| {
             sweeps.cached = !state.depot.is_scarce();
+            sweeps.window = sweeps.cached && state.window.is_some();
+            state.window_only |= sweeps.window;
             change(state)
         })
     }
