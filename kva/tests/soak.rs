@@ -160,9 +160,9 @@ fn run(world: &World, who: u32, seed: u64, rounds: u32) -> Asker {
             }
             7 => {
                 if random.below(2) == 0 {
-                    moves.free_one()
+                    moves.free_one();
                 } else {
-                    arena.reap()
+                    arena.reap();
                 }
                 None
             }

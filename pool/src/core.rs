@@ -24,7 +24,7 @@ use crate::index::{At, Index};
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
-use crate::state::{Arrival, End, Fixed, State};
+use crate::state::{Arrival, End, Fixed, State, Wanted};
 use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
 use crate::todo::{Heir, Todo};
@@ -242,8 +242,7 @@ impl<B: Backend> Core<B> {
             gathering: 0,
             lowered: false,
             gives_way: false,
-            window: None,
-            window_only: false,
+            wanted: Wanted::default(),
             closed: false,
             depot,
             fixed,
@@ -646,8 +645,8 @@ impl<B: Backend> Core<B> {
         let mut sweeps = SweepsAfter { core: self, cached: false, window: false };
         self.change(|state, _| {
             sweeps.cached = !state.depot.is_scarce();
-            sweeps.window = sweeps.cached && state.window.is_some();
-            state.window_only |= sweeps.window;
+            sweeps.window = sweeps.cached && state.wanted.window.is_some();
+            state.wanted.only |= sweeps.window;
             change(state)
         })
     }
@@ -745,7 +744,7 @@ impl<B: Backend> Reclaim for Core<B> {
             }
         }
         let keep = |state: &mut State<B>| {
-            state.window.clone_from(&window);
+            state.wanted.window.clone_from(&window);
             keep(state)
         };
         self.give_up_idle_while(keep, None, 1, || !shortage.is_over());
@@ -758,8 +757,8 @@ struct WindowOnly<'a, B: Backend>(&'a Core<B>);
 impl<'a, B: Backend> WindowOnly<'a, B> {
     fn new(core: &'a Core<B>, window: &Range<usize>) -> Self {
         let mut state = core.lock();
-        state.window = Some(window.clone());
-        state.window_only = true;
+        state.wanted.window = Some(window.clone());
+        state.wanted.only = true;
         drop(state);
         Self(core)
     }
@@ -768,7 +767,7 @@ impl<'a, B: Backend> WindowOnly<'a, B> {
 impl<B: Backend> Drop for WindowOnly<'_, B> {
     fn drop(&mut self) {
         // What was kept back meanwhile goes by the next change.
-        self.0.lock().window_only = false;
+        self.0.lock().wanted.only = false;
     }
 }
 

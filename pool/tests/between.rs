@@ -52,7 +52,7 @@ fn what_is_idle_in_the_window_goes_first() {
     let small = blocks(8).low_water(4).build(arena.clone()).unwrap();
     stock(&small, 8);
     let large = runs(4, 1).build(arena.clone()).unwrap();
-    let run = large.get_timeout(Duration::from_secs(60)).unwrap();
+    let run = large.get_timeout(Duration::from_mins(1)).unwrap();
     let left: Vec<_> = std::iter::from_fn(|| small.try_get().ok()).collect();
     assert_eq!((left.len(), small.stats().pages), (4, 4));
     assert!(left.iter().all(|item| !extent(run, 4).contains(&item.addr().get())));
@@ -199,8 +199,10 @@ fn pools_of_different_shapes_at_once() {
                     // SAFETY: the item is this thread's.
                     unsafe { item.as_ptr().write_bytes(thread as u8, bytes) };
                     thread::yield_now();
+                    // SAFETY: its last byte is within it.
+                    let last = unsafe { item.as_ptr().add(bytes - 1) };
                     // SAFETY: as above, and it was written.
-                    let last = unsafe { item.as_ptr().add(bytes - 1).read() };
+                    let last = unsafe { last.read() };
                     assert_eq!(last, thread as u8, "somebody else's");
                     put(&pools[at], item).unwrap();
                 }
