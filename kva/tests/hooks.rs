@@ -73,9 +73,9 @@ fn a_shortage_says_what_is_wanted_and_where() {
         addresses: Some(base..base + 2 * page),
         is_over: false,
     };
-    assert_eq!(said.lock().drain(..).collect::<Vec<_>>(), [wants_pair.clone()]);
     single.ask(&arena, 0, shape(1));
-    assert_eq!(said.lock().drain(..).collect::<Vec<_>>(), [wants_pair], "the oldest, again");
+    let told: Vec<_> = said.lock().drain(..).collect();
+    assert_eq!(told, [wants_pair.clone(), wants_pair], "the oldest, again");
     pair.withdraw(&arena, id);
     let served = single.granted();
     assert_eq!(served.len(), 1, "what was withheld is anybody's");
@@ -119,7 +119,7 @@ fn it_is_over_when_who_waited_has_it() {
     let spans = take_each(&arena);
     let (held, over) = (Mutex::new(spans), Arc::new(Mutex::new(Vec::new())));
     let (own, notes) = (arena.clone(), over.clone());
-    let _hook = hook(&arena, move |shortage| {
+    let hook = hook(&arena, move |shortage| {
         while let Some(span) = { held.lock().pop() } {
             notes.lock().push(shortage.is_over());
             own.free(span).unwrap();
@@ -130,7 +130,7 @@ fn it_is_over_when_who_waited_has_it() {
     asker.ask(&arena, 0, shape(2));
     assert_eq!(*over.lock(), [false, false, true]);
     free_all(&arena, asker.granted());
-    drop(_hook);
+    drop(hook);
     assert_whole(&arena);
 }
 
@@ -192,7 +192,7 @@ fn a_window_that_moves_calls_again() {
     let asker = Asker::new(1);
     asker.ask(&arena, 0, aligned(4));
     arena.free(spans[1]).unwrap();
-    assert_eq!(*windows.lock(), [0..4], "what is freed inside is not news");
+    assert_eq!(windows.lock().len(), 1, "what is freed inside is not news");
     free_all(&arena, [spans[4], spans[5]]);
     assert_eq!(*windows.lock(), [0..4, 4..8]);
     free_all(&arena, [spans[6], spans[7]]);
