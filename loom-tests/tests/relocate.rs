@@ -158,13 +158,14 @@ fn by_hook(gives_back: bool, moved: &Witness) {
     let owner = Owner::new(false);
     let arena = numbers(4, 0);
     let spans = take_each(&arena);
-    *owner.entry.lock() = Some(spans[0]);
     arena.free(spans[1]).unwrap();
     arena.free(spans[3]).unwrap();
     let head = Asker::new(1);
     let id = head.ask(&arena, 0, aligned(2));
     let hook = Arc::new(MovesByHook { owner: owner.clone(), arena: arena.clone(), gives_back });
     arena.register(&GrowTable::new(0), Arc::downgrade(&hook) as _);
+    // Until now it had nothing to move.
+    *owner.entry.lock() = Some(spans[0]);
     let mover = {
         let arena = arena.clone();
         spawn(move || arena.reap())

@@ -24,7 +24,7 @@ use crate::index::{At, Index};
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
-use crate::state::{Arrival, End, Fixed, State};
+use crate::state::{Arrival, End, Fixed, State, Wanted};
 use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
 use crate::todo::{Heir, Todo};
@@ -140,17 +140,20 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
 struct SweepsAfter<'a, B: Backend> {
     core: &'a Core<B>,
     cached: bool,
-    /// Whether what is idle in somebody's window goes first, which is not known before the sweep.
-    window_only: bool,
+    /// Whether pages of a window are to be swept for first.
+    window: bool,
 }
 
 impl<B: Backend> Drop for SweepsAfter<'_, B> {
     fn drop(&mut self) {
-        if self.cached {
-            self.core.sweep();
+        if !self.cached {
+            return;
         }
-        if self.window_only {
-            self.core.change(|state, _| state.window_only = false);
+        let only = self.window.then(|| WindowOnly(self.core));
+        self.core.sweep();
+        if only.is_some() {
+            drop(only);
+            self.core.change(|_, _| ()); // what was kept back meanwhile
         }
     }
 }
@@ -239,8 +242,7 @@ impl<B: Backend> Core<B> {
             gathering: 0,
             lowered: false,
             gives_way: false,
-            window: None,
-            window_only: false,
+            wanted: Wanted::default(),
             closed: false,
             depot,
             fixed,
@@ -640,11 +642,11 @@ impl<B: Backend> Core<B> {
 
     /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
     fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
-        let mut sweeps = SweepsAfter { core: self, cached: false, window_only: false };
+        let mut sweeps = SweepsAfter { core: self, cached: false, window: false };
         self.change(|state, _| {
             sweeps.cached = !state.depot.is_scarce();
-            sweeps.window_only = sweeps.cached && state.window.is_some();
-            state.window_only |= sweeps.window_only;
+            sweeps.window = sweeps.cached && state.wanted.window.is_some();
+            state.wanted.only |= sweeps.window;
             change(state)
         })
     }
@@ -742,7 +744,7 @@ impl<B: Backend> Reclaim for Core<B> {
             }
         }
         let keep = |state: &mut State<B>| {
-            state.window.clone_from(&window);
+            state.wanted.window.clone_from(&window);
             keep(state)
         };
         self.give_up_idle_while(keep, None, 1, || !shortage.is_over());
@@ -755,8 +757,8 @@ struct WindowOnly<'a, B: Backend>(&'a Core<B>);
 impl<'a, B: Backend> WindowOnly<'a, B> {
     fn new(core: &'a Core<B>, window: &Range<usize>) -> Self {
         let mut state = core.lock();
-        state.window = Some(window.clone());
-        state.window_only = true;
+        state.wanted.window = Some(window.clone());
+        state.wanted.only = true;
         drop(state);
         Self(core)
     }
@@ -765,7 +767,7 @@ impl<'a, B: Backend> WindowOnly<'a, B> {
 impl<B: Backend> Drop for WindowOnly<'_, B> {
     fn drop(&mut self) {
         // What was kept back meanwhile goes by the next change.
-        self.0.lock().window_only = false;
+        self.0.lock().wanted.only = false;
     }
 }
 

@@ -12,13 +12,11 @@ use std::ptr::NonNull;
 use std::thread;
 use std::time::Duration;
 
-use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use kva::{AllocError, Arena, Client};
+use kva::sync::{Arc, Weak};
+use kva::{AllocError, Arena, Client, GrowTable, Reclaim, Shortage};
 use pool::{Builder, GetError, RawPool};
-use support::{
-    CloseOnPanic, QUANTUM, Random, arena, assert_whole, blocks, put, put_all, until, until_waiting,
-};
+use support::{CloseOnPanic, QUANTUM, Random, arena, assert_whole, blocks, put, put_all, until};
 
 /// Pages of one item, so many quanta, at a multiple of as many.
 fn runs(quanta: usize, hard_limit: u32) -> Builder<Layout> {
@@ -62,6 +60,16 @@ fn what_is_idle_in_the_window_goes_first() {
     support::assert_rests(&large, &arena_but(&small, &arena));
 }
 
+/// How often it was told that somebody is short.
+#[derive(Default)]
+struct Told(AtomicU32);
+
+impl Reclaim for Told {
+    fn reclaim(&self, _: &Shortage<'_>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
 #[test]
 fn a_floor_holds_whoever_is_short() {
     for low in [5, 6, 8] {
@@ -69,6 +77,9 @@ fn a_floor_holds_whoever_is_short() {
         let small = blocks(8).low_water(low).build(arena.clone()).unwrap();
         stock(&small, 8);
         let large = runs(4, 1).build(arena.clone()).unwrap();
+        // The last hook: when it has been told, the pools have been.
+        let told = Arc::new(Told::default());
+        arena.register(&GrowTable::new(0), Arc::downgrade(&told) as Weak<dyn Reclaim>);
         let none = large.get_timeout(Duration::from_millis(5));
         assert_is!(none, Err(GetError::TimedOut(_)));
         arena.reap();
@@ -77,8 +88,9 @@ fn a_floor_holds_whoever_is_short() {
         // With a lower one, who waits is served.
         let run = thread::scope(|scope| {
             let _close = CloseOnPanic(&large);
+            let before = told.0.load(SeqCst);
             let getter = scope.spawn(|| large.get().unwrap().addr());
-            until_waiting(&large, 1);
+            until(|| told.0.load(SeqCst) > before);
             small.set_water(4, 8).unwrap();
             getter.join().unwrap()
         });
@@ -199,8 +211,10 @@ fn pools_of_different_shapes_at_once() {
                     // SAFETY: the item is this thread's.
                     unsafe { item.as_ptr().write_bytes(thread as u8, bytes) };
                     thread::yield_now();
+                    // SAFETY: its last byte is within it.
+                    let last = unsafe { item.as_ptr().add(bytes - 1) };
                     // SAFETY: as above, and it was written.
-                    let last = unsafe { item.as_ptr().wrapping_add(bytes - 1).read() };
+                    let last = unsafe { last.read() };
                     assert_eq!(last, thread as u8, "somebody else's");
                     put(&pools[at], item).unwrap();
                 }

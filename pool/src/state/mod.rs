@@ -33,8 +33,17 @@ mod giving;
 mod settle;
 mod supply;
 
+/// What somebody elsewhere waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Where a run was waited for, when that was said last: what is idle there goes first, since low
+    /// water may allow no more.
+    pub(crate) window: Option<Range<usize>>,
+    /// No other page goes: those of the window are being looked for.
+    pub(crate) only: bool,
+}
+
 /// Everything that a pool's lock guards.
-#[allow(clippy::struct_excessive_bools, reason = "they are of four things, each on its own")]
 pub(crate) struct State<B: Backend> {
     pub(crate) ledger: Ledger,
     pub(crate) pages: Pages<B::Page>,
@@ -52,11 +61,7 @@ pub(crate) struct State<B: Backend> {
     /// Whether a page came, or somebody elsewhere began to wait for one, since it was last seen
     /// whether what gathers here is due to them.
     pub(crate) gives_way: bool,
-    /// Where somebody elsewhere waited for a run, when that was said last: what is idle there goes
-    /// first, since low water may allow no more.
-    pub(crate) window: Option<Range<usize>>,
-    /// No other page goes: those of the window are being looked for.
-    pub(crate) window_only: bool,
+    pub(crate) wanted: Wanted,
     pub(crate) closed: bool,
     pub(crate) depot: Depot,
     /// What does not change, here so that deciding needs nothing but the state.

@@ -120,9 +120,9 @@ impl<B: Backend> State<B> {
                 todo.more = true;
                 return;
             }
-            let window = self.window.as_ref().filter(|_| !nobody_waits);
+            let window = self.wanted.window.as_ref().filter(|_| !nobody_waits);
             let of_use = window.and_then(|window| self.pages.idle_page_within(window));
-            if of_use.is_none() && self.window_only && !has_to {
+            if of_use.is_none() && self.wanted.only && !has_to {
                 return;
             }
             let page = of_use.unwrap_or(longest);
