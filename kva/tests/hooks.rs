@@ -75,8 +75,7 @@ fn a_shortage_says_what_is_wanted_and_where() {
     };
     assert_eq!(std::mem::take(&mut *said.lock()), std::slice::from_ref(&wants_pair));
     single.ask(&arena, 0, shape(1));
-    let told: Vec<_> = said.lock().drain(..).collect();
-    assert_eq!(told, [wants_pair.clone(), wants_pair], "the oldest, again");
+    assert_eq!(said.lock().drain(..).collect::<Vec<_>>(), [wants_pair], "the oldest, again");
     pair.withdraw(&arena, id);
     let served = single.granted();
     assert_eq!(served.len(), 1, "what was withheld is anybody's");
