@@ -31,8 +31,8 @@ pub(super) struct State {
     pub(super) aimed_for: Option<u64>,
     /// The request whose window a hook moved, and which hook.
     pub(super) aimer: Option<(u64, u32)>,
-    /// The number of the head that the hooks are owed a call for.
-    told_of: Option<u64>,
+    /// What the head wanted for which the hooks were last owed a call.
+    told_of: Option<Placement>,
     /// How often a window had been aimed or moved when the hooks were last owed a call for it.
     pub(super) aimings: u64,
     /// What the clock was last told, so that it is told only what changed.
@@ -99,8 +99,8 @@ impl State {
             todo.arena.clock.set_oldest(oldest);
         }
         // While another was the head the hooks were told of that one; and where the new one has no
-        // window, being for any quantum, none is aimed.
-        let head = self.requests.head().map(|head| self.requests.get(head).number);
+        // window, being for any quantum, none is aimed. Where both want the same, they know.
+        let head = self.requests.head().map(|head| self.requests.get(head).placement);
         if self.aimings != self.space.aimings() || (head.is_some() && self.told_of != head) {
             self.aimings = self.space.aimings();
             self.hooks.owe();
