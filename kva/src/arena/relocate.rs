@@ -18,7 +18,7 @@ use super::state::{Note, State};
 use super::todo::Todo;
 use crate::holds::as_nobody;
 use crate::panics::FirstPanic;
-use crate::shape::{Shape, Span};
+use crate::shape::Span;
 use crate::space::Busy;
 use crate::sync::{Arc, BATCH, Weak};
 
@@ -135,8 +135,7 @@ impl State {
             if !note.is_movable() || owner.is_none_or(|owner| owner.strong_count() == 0) {
                 continue;
             }
-            let shape = Shape::aligned(busy.len, note.align()).expect("it was a shape");
-            let Some(to) = self.take(&shape.into(), note.client()) else {
+            let Some(to) = self.take(&note.shape_of(busy).into(), note.client()) else {
                 if self.moving.no_room.is_none_or(|other| busy.len < other.len) {
                     self.moving.no_room = Some(busy);
                 }
@@ -148,7 +147,6 @@ impl State {
                 continue;
             };
             self.moving.running = true;
-            todo.more = false;
             todo.step = Some(Step { from: todo.arena.span(busy), to: todo.arena.span(to), owner });
             return;
         }
@@ -158,8 +156,7 @@ impl State {
     fn look_again(&mut self, start: u32) -> bool {
         let Some(busy) = self.moving.no_room else { return false };
         let next = if let Some(note) = self.space.note_of_held(busy) {
-            let shape = Shape::aligned(busy.len, Note(note).align()).expect("it was a shape");
-            if !self.space.fits(&shape.into()) {
+            if !self.space.fits(&Note(note).shape_of(busy).into()) {
                 return false;
             }
             busy.start

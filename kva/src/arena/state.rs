@@ -59,8 +59,10 @@ impl Note {
         self.0 as u16
     }
 
-    pub(super) const fn align(self) -> u32 {
-        1 << (self.0 >> ALIGN_SHIFT & 31)
+    /// What the busy run was asked for as, if it was for no more than a shape.
+    pub(super) fn shape_of(self, busy: Busy) -> Shape {
+        let align = 1 << (self.0 >> ALIGN_SHIFT & 31);
+        Shape::aligned(busy.len, align).expect("it was a shape")
     }
 
     pub(super) const fn is_movable(self) -> bool {
