@@ -497,7 +497,7 @@ impl Arena {
     /// Takes a span, sleeping until one is free or is freed to `claim`: what a back-end
     /// that sleeps on its caller's thread calls, once, for a grow it has committed to. One
     /// that fails before it gets here must be [forgotten](Self::forget) when the grow has
-    /// [ended](GrowTable::end), or what was freed to it meanwhile stays with it.
+    /// [ended](crate::GrowTable::end), or what was freed to it meanwhile stays with it.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -559,9 +559,9 @@ impl Arena {
         }
     }
 
-    /// Takes a grow out of the queue that was [withdrawn](GrowTable::withdraw), if it got
+    /// Takes a grow out of the queue that was [withdrawn](crate::GrowTable::withdraw), if it got
     /// there, and lets go what is kept for it; or what is kept for one that was committed
-    /// to and has [ended](GrowTable::end).
+    /// to and has [ended](crate::GrowTable::end).
     ///
     /// Either the asker queued it before this call has the lock, and it is found here; or
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.

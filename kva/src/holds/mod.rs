@@ -20,7 +20,7 @@
 //! by the arena. So each waits for *any* of several: this is the OR model, in which a deadlock is not
 //! a cycle but a knot (Holt, "Some Deadlock Properties of Computer Systems", 1972).
 //!
-//! [`Graph::reduce`](graph::Graph::reduce) takes out who can go on, until nobody is left of whom that
+//! `Graph::reduce` (`graph.rs`) takes out who can go on, until nobody is left of whom that
 //! is known. What is left are deadlocks, and who waits behind them.
 //!
 //! # Invariants

@@ -35,7 +35,7 @@ pub(crate) fn bench(run: &Run, bench: Bench) -> Grid {
     in_places(run, &places, names)
 }
 
-/// As [`bench`], of some places.
+/// As [`bench()`], of some places.
 pub(crate) fn in_places(run: &Run, places: &[Place<'_>], names: Vec<String>) -> Grid {
     let rows = run.results.rows.iter().filter(|row| places.contains(&Place::of(row)));
     let mut subjects = distinct(rows.map(|row| &*row.subject));
