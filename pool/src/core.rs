@@ -140,8 +140,8 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
 struct SweepsAfter<'a, B: Backend> {
     core: &'a Core<B>,
     cached: bool,
-    /// Whether pages of a window are to be swept for first.
-    window: bool,
+    /// While pages of a window are to be swept for first.
+    only: Option<WindowOnly<'a, B>>,
 }
 
 impl<B: Backend> Drop for SweepsAfter<'_, B> {
@@ -149,9 +149,8 @@ impl<B: Backend> Drop for SweepsAfter<'_, B> {
         if !self.cached {
             return;
         }
-        let only = self.window.then(|| WindowOnly(self.core));
         self.core.sweep();
-        if only.is_some() {
+        if let Some(only) = self.only.take() {
             drop(only);
             self.core.change(|_, _| ()); // what was kept back meanwhile
         }
@@ -642,11 +641,13 @@ impl<B: Backend> Core<B> {
 
     /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
     fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
-        let mut sweeps = SweepsAfter { core: self, cached: false, window: false };
+        let mut sweeps = SweepsAfter { core: self, cached: false, only: None };
         self.change(|state, _| {
             sweeps.cached = !state.depot.is_scarce();
-            sweeps.window = sweeps.cached && state.wanted.window.is_some();
-            state.wanted.only |= sweeps.window;
+            if sweeps.cached && state.wanted.window.is_some() {
+                state.wanted.only = true;
+                sweeps.only = Some(WindowOnly(self));
+            }
             change(state)
         })
     }
