@@ -14,7 +14,7 @@ use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use kva::{Arena, Claim, Decommit, Region, Reserve};
 use pool::{
-    ArenaPages, AsyncFactory, Classic, ConfigError, Factory, GetError, GrowerError, Growers, Item,
+    ArenaPages, AsyncFactory, Builder, Classic, ConfigError, Factory, GetError, GrowerError, Growers, Item,
     PageAllocator, Pool, PrimeError, RawPool, TryGetError, registered,
 };
 
@@ -178,7 +178,7 @@ fn a_configuration_that_primes_for_nothing_is_refused() {
 fn what_is_primed_is_kept_as_low_water_says() {
     for (low, given) in [(None, 0), (Some(4), 0), (Some(1), 3)] {
         let arena = arena(4);
-        let builder = low.into_iter().fold(blocks(4), |builder, low| builder.low_water(low));
+        let builder = low.into_iter().fold(blocks(4), Builder::low_water);
         let pool = builder.build_primed(arena.clone()).unwrap();
         let stats = pool.stats();
         assert_eq!((stats.pages, stats.low_water, stats.high_water), (4, low.unwrap_or(4), 4));
