@@ -32,7 +32,7 @@ pub enum Decommit {
     Protect,
 }
 
-/// How address space is reserved; see [`Region::reserve`].
+/// How address space is reserved; see [`Region::reserve`](crate::Region::reserve).
 ///
 /// ```
 /// use kva::{Decommit, Region, Reserve};
@@ -68,7 +68,7 @@ impl Reserve {
     }
 
     /// The region starts at a multiple of `bytes`, a power of two, also where it would not
-    /// [without](Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
+    /// [without](crate::Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
     ///
     /// ```
     /// # if kva::sync::IS_MODEL { return Ok(()) }
@@ -96,7 +96,7 @@ impl Reserve {
 
     /// Memory of explicit huge pages, 2 MiB each (`MAP_HUGETLB`): those that the administrator has
     /// set aside (`/proc/sys/vm/nr_hugepages`). As many as the region has are this region's from
-    /// [`Region::reserve`] on, whether they are ever taken or not, and that fails if there are
+    /// [`Region::reserve`](crate::Region::reserve) on, whether they are ever taken or not, and that fails if there are
     /// fewer. Lengths and quanta are multiples of 2 MiB. They are never decommitted, since what is
     /// given back may be gone when it is wanted again. With an [`align`](Self::align) beyond
     /// 2 MiB, so many more must be free for a moment.

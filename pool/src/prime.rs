@@ -187,11 +187,13 @@ impl<F: ObjectFactory> Builder<Created<F>> {
     /// # async fn connect() -> std::io::Result<Connection> { Ok(Connection) }
     /// use pool::{AsyncFactory, Pool};
     ///
-    /// # kva::sync::block_on_future(std::pin::pin!(async {
+    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
     /// let pool = Pool::from_factory(8, AsyncFactory::new(connect)).build_primed_async().await?;
     /// assert_eq!(pool.stats().idle, 8);
+    /// # Ok(())
+    /// # }
+    /// # kva::sync::block_on_future(start())?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// # }))
     /// ```
     ///
     /// # Errors
