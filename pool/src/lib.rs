@@ -12,6 +12,7 @@
 //!   them back first. [`Local`] and [`RawLocal`] are a thread's own handles, a little faster.
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
+//! - [`pieces`]: buffers that are lists of small items, for those who need no contiguous run.
 //! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
 //!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
@@ -73,6 +74,7 @@ mod local;
 mod metrics;
 mod object;
 mod pages;
+pub mod pieces;
 mod raw;
 mod registry;
 mod request;
