@@ -65,6 +65,7 @@ impl<B: Backend> IntoBuf<B> {
         self.buf.next_chunk()
     }
 
+    #[cfg(feature = "bytes")]
     pub(super) const fn buf(&self) -> &PieceBuf<B> {
         &self.buf
     }

@@ -28,6 +28,9 @@ pub(super) struct Pieces<B: Backend> {
     init: usize,
 }
 
+// SAFETY: a shared list gives out shared slices of bytes, and its pool, which is `Sync`.
+unsafe impl<B: Backend> Sync for Pieces<B> {}
+
 impl<B: Backend> Pieces<B> {
     /// `list`: items of the pool that are out, and now these pieces'. What it has room for beyond
     /// them is kept.
