@@ -156,13 +156,13 @@ fn a_datagram_is_one_message() {
     let pool = sevens(&arena);
     let (here, there) = UnixDatagram::pair().unwrap();
     let mut buf = PieceBuf::new(&pool);
-    for text in ["a first message, in several pieces", "a second"] {
-        buf.write_all(text.as_bytes()).unwrap();
+    for message in [numbered(7000), numbered(3)] {
+        buf.write_all(&message).unwrap();
         buf.rewind().unwrap();
-        assert_eq!(buf.write_to(&here).unwrap(), text.len());
+        assert_eq!(buf.write_to(&here).unwrap(), message.len());
         buf.clear();
-        assert_eq!(buf.read_from(&there, 100).unwrap(), text.len());
-        assert_eq!(all_of(&buf), text.as_bytes());
+        assert_eq!(buf.read_from(&there, 7100).unwrap(), message.len());
+        assert!(all_of(&buf) == message);
         buf.clear();
     }
 }
@@ -194,6 +194,17 @@ extern "C" fn count(_: libc::c_int) {
     SIGNALS.fetch_add(1, SeqCst);
 }
 
+/// Until it has been interrupted a few times.
+fn interrupt<T>(thread: &thread::JoinHandle<T>) {
+    let before = SIGNALS.load(SeqCst);
+    while SIGNALS.load(SeqCst) < before + 20 {
+        assert!(!thread.is_finished(), "a signal ended it");
+        // SAFETY: the thread has not been joined.
+        unsafe { libc::pthread_kill(thread.as_pthread_t(), libc::SIGUSR1) };
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Signals interrupt the calls, which are begun again: no error, and nothing twice.
 #[test]
 fn a_signal_is_no_error() {
@@ -206,15 +217,6 @@ fn a_signal_is_no_error() {
     let arena = arena(8);
     let pool = sevens(&arena);
     let (mut here, there) = UnixStream::pair().unwrap();
-    let interrupt = |thread: libc::pthread_t| {
-        let before = SIGNALS.load(SeqCst);
-        while SIGNALS.load(SeqCst) < before + 20 {
-            // SAFETY: the thread is joined below, so there is one still.
-            unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
-            thread::sleep(Duration::from_millis(1));
-        }
-    };
-
     let reader = {
         let (pool, there) = (pool.clone(), there.try_clone().unwrap());
         thread::spawn(move || {
@@ -223,7 +225,7 @@ fn a_signal_is_no_error() {
             (read.unwrap(), all_of(&buf))
         })
     };
-    interrupt(reader.as_pthread_t());
+    interrupt(&reader);
     here.write_all(b"at last").unwrap();
     assert_eq!(reader.join().unwrap(), (7, b"at last".to_vec()));
 
@@ -237,7 +239,7 @@ fn a_signal_is_no_error() {
             buf.write_to(&there).unwrap()
         })
     };
-    interrupt(writer.as_pthread_t());
+    interrupt(&writer);
     let mut received = Vec::new();
     here.read_to_end(&mut received).unwrap();
     assert_eq!(writer.join().unwrap(), MANY);

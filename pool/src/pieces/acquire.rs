@@ -48,14 +48,15 @@ impl<B: Backend> PieceBuf<B> {
     #[track_caller]
     pub fn grow(&mut self) -> Result<(), GrowError<B::Error>> {
         let held = self.pieces();
-        self.pieces.reserve_room(1).map_err(|_| GrowError::NoMemory(held + 1))?;
+        let no_memory = |_| GrowError::NoMemory(held + 1);
         let item = if held == 0 {
+            // Before it waits (P7).
+            self.pieces.reserve_room(1).map_err(no_memory)?;
             self.pool().get().map_err(GrowError::First)?
         } else {
             self.pool().try_get().map_err(|why| self.not_now(1, why))?
         };
-        self.pieces.push(item);
-        Ok(())
+        self.pieces.push(item).map_err(no_memory)
     }
 
     /// Takes pieces until there is [room](Self::spare) for `bytes` bytes behind the contents, all or

@@ -72,9 +72,12 @@ impl<B: Backend> Pieces<B> {
         self.list.extend(items);
     }
 
-    /// Adds an item of the pool that is out.
-    pub(super) fn push(&mut self, item: NonNull<u8>) {
-        self.list.push_back(Round { ptr: item });
+    /// Adds an item of the pool that is out, or puts it back if there is no room in the list.
+    pub(super) fn push(&mut self, item: NonNull<u8>) -> Result<(), TryReserveError> {
+        let piece = Round { ptr: item };
+        self.reserve_room(1).inspect_err(|_| self.put(piece))?;
+        self.list.push_back(piece);
+        Ok(())
     }
 
     /// Gives the last piece back.
@@ -94,7 +97,7 @@ impl<B: Backend> Pieces<B> {
     }
 
     fn put(&self, piece: Round) {
-        // SAFETY: it was ours alone, and is listed no more (invariant 1).
+        // SAFETY: it was ours alone, and is not listed (invariant 1).
         let put = unsafe { self.pool.put(piece.ptr) };
         debug_assert_eq!(put, Ok(()), "a buffer's piece is out");
     }
