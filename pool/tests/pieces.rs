@@ -423,12 +423,40 @@ fn a_piece_that_was_read_serves_who_waits() {
     assert_rests(&pool, &arena);
 }
 
+/// Fewer than any two of the buffers below want.
+const PIECES: usize = 5;
+
+/// Fills a buffer of a length that `seed` says, and looks at it. Whether it had to begin again.
+fn send(pool: &RawPool, thread: usize, seed: usize) -> bool {
+    let bytes = 8 * (3 + seed % (PIECES - 2));
+    let mut buf = PieceBuf::new(pool);
+    let mut again = false;
+    while buf.len() < bytes {
+        if seed.is_multiple_of(3) && buf.capacity() == 0 {
+            buf = PieceBuf::with_capacity(pool, bytes).unwrap();
+        }
+        match buf.write(&vec![thread as u8; bytes - buf.len()]) {
+            Ok(written) => {
+                assert!(written > 0);
+                thread::yield_now(); // the more likely to be in somebody's way
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                again = true;
+                drop(buf);
+                buf = PieceBuf::with_capacity(pool, bytes).unwrap();
+            }
+        }
+    }
+    assert!(all_of(&buf).iter().all(|byte| usize::from(*byte) == thread));
+    again
+}
+
 /// Buffers that come as they go, and those that are all or nothing, over too few pieces for any
 /// two of them: there is no timeout here, so that the test ends is what is tested.
 #[test]
 fn buffers_that_want_more_than_there_is_always_end() {
     const THREADS: usize = 6;
-    const PIECES: usize = 5;
     let arena = arena(1);
     let pool = small(8, PIECES as u32, &arena);
     let failed: usize = thread::scope(|scope| {
@@ -445,29 +473,6 @@ fn buffers_that_want_more_than_there_is_always_end() {
     let stats = pool.stats();
     assert!(stats.waits.served > 0 && stats.waiting == 0, "{stats:?}");
     assert_rests(&pool, &arena);
-
-    /// Fills a buffer of a length that `seed` says, and looks at it. Whether it had to begin again.
-    fn send(pool: &RawPool, thread: usize, seed: usize) -> bool {
-        let bytes = 8 * (3 + seed % (PIECES - 2));
-        let mut buf = PieceBuf::new(pool);
-        let mut again = false;
-        while buf.len() < bytes {
-            if seed % 3 == 0 && buf.capacity() == 0 {
-                buf = PieceBuf::with_capacity(pool, bytes).unwrap();
-            }
-            match buf.write(&vec![thread as u8; bytes - buf.len()]) {
-                Ok(_) => thread::yield_now(), // the more likely to be in somebody's way
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                    again = true;
-                    drop(buf);
-                    buf = PieceBuf::with_capacity(pool, bytes).unwrap();
-                }
-            }
-        }
-        assert!(all_of(&buf).iter().all(|byte| usize::from(*byte) == thread));
-        again
-    }
 }
 
 #[derive(Debug, Clone)]
