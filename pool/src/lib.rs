@@ -12,6 +12,7 @@
 //!   them back first. [`Local`] and [`RawLocal`] are a thread's own handles, a little faster.
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
+//! - [`pieces`]: buffers that are lists of small items, for those who need no contiguous run.
 //! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
 //!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
@@ -40,8 +41,8 @@
 //! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
 //!   wait, its first contended lock and its first use of a pool that is not scarce, which set up
 //!   the thread: the last its cache. Gets of several items allocate the list of them, before they
-//!   wait. A factory allocates what it makes and what is driven for it, a
-//!   [`timer`](Builder::timer) each sleep.
+//!   wait, and [`pieces`] that grow make room in theirs. A factory allocates what it makes and what
+//!   is driven for it, a [`timer`](Builder::timer) each sleep.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and
@@ -74,6 +75,7 @@ mod metrics;
 mod object;
 mod pages;
 mod prime;
+pub mod pieces;
 mod raw;
 mod registry;
 mod request;

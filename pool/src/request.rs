@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
 use crate::guard::{Item, OwnedItem};
-use crate::loan::{Rest, Round};
+use crate::loan::{Loan, Loans, Rest, Round};
 use crate::object::Shelf;
 use crate::raw::RawPool;
 use crate::reservation::Reservation;
@@ -205,12 +205,48 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     /// As [`get`](Self::get), and [`GetError::TooMany`].
     #[track_caller]
     pub fn get_many(self, items: usize) -> Result<Vec<NonNull<u8>>, GetError<B::Error>> {
+        self.get_several(items, Location::caller(), |loan| loan.ptr)
+    }
+
+    /// As [`get_many`](Self::get_many), in a list that may go to another thread.
+    pub(crate) fn get_rounds(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> Result<Vec<Round>, GetError<B::Error>> {
+        self.get_several(items, caller, Round::of)
+    }
+
+    fn get_several<R>(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+        of: impl Fn(Loan) -> R,
+    ) -> Result<Vec<R>, GetError<B::Error>> {
         if items == 0 {
             return Ok(Vec::new());
         }
-        let (Several { want, rest }, mut list) = Several::new(&self, self.core(), items, Location::caller())?;
+        let (Several { want, rest }, mut list) = Several::new(self, self.core(), items, caller)?;
         let loans = Getter::get(self.core(), want, rest, self.patience)?;
-        list.extend(loans.into_iter().map(|loan| loan.ptr));
+        list.extend(loans.into_iter().map(of));
+        Ok(list)
+    }
+
+    /// As [`get_rounds`](Self::get_rounds), of what is there, or can be, right now: all or none.
+    pub(crate) fn try_get_rounds(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> Result<Vec<Round>, TryGetError<B::Error>> {
+        if items == 0 {
+            return Ok(Vec::new());
+        }
+        let (Several { want, rest }, mut list) = Several::new(self, self.core(), items, caller)?;
+        let loans = match self.core().take_now(want) {
+            Some(loan) => Loans::one(loan),
+            None => self.core().try_get(want, rest)?,
+        };
+        list.extend(loans.into_iter().map(Round::of));
         Ok(list)
     }
 }
@@ -235,6 +271,27 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
             let loans =
                 Getter::get_async(&self.pool.handle().core, want, Rest::default(), self.patience).await?;
             Ok(loans.first.ptr)
+        }
+    }
+
+    /// As [`get_rounds`](Self::get_rounds), without blocking the thread. The list is allocated at
+    /// once.
+    pub(crate) fn get_rounds_async(
+        self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Vec<Round>, GetError<B::Error>>> + Send + use<'p, B> {
+        const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
+        let several = (items > 0).then(|| Several::new(&self, self.core(), items, caller));
+        async move {
+            let Some(several) = several else {
+                return Ok(Vec::new());
+            };
+            let (Several { want, rest }, mut list) = several?;
+            let core = &self.pool.handle().core;
+            let loans = Getter::get_async(core, want, rest, self.patience).await?;
+            list.extend(loans.into_iter().map(Round::of));
+            Ok(list)
         }
     }
 }

@@ -70,6 +70,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "--test",
             "bytes",
             "--test",
+            "pieces_bytes",
+            "--test",
             "allocator",
             "--test",
             "runtimes",
