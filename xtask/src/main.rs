@@ -35,6 +35,9 @@ enum Task {
     Loom {
         /// Run only the models with this in their names
         filter: Option<String>,
+        /// Write the executions that are recorded to loom-tests/recordings/
+        #[arg(long)]
+        record: bool,
     },
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

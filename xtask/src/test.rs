@@ -89,7 +89,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         }
     }
 
-    steps.run("loom models", || loom::run(None))?;
+    steps.run("loom models", || loom::run(None, false))?;
 
     steps.run("documentation", || {
         cargo::run(with_strict_rustdoc(
