@@ -1,19 +1,19 @@
 //! The charts, as SVG inside the page, drawn with kuva.
 //!
-//! They are narrow with large letters: on a telephone a picture is shrunk to some 350 pixels.
+//! They are narrow with large letters: on a telephone a picture is shrunk to some 350 pixels. Titles
+//! and legends are not in the pictures but above them, where letters are as large as elsewhere.
 
 use std::sync::Arc;
 
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::bar::BarPlot;
-use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
 use kuva::plot::line::LinePlot;
 use kuva::render::annotations::{ReferenceLine, ShadedRegion, TextAnnotation};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
-use maud::{Markup, PreEscaped};
+use maud::{Markup, PreEscaped, html};
 
 use super::super::report::{Row, SHARES, human};
 use super::super::samples::Sample;
@@ -22,7 +22,7 @@ use super::words;
 
 /// Pixels from left to right.
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 250.0;
+const HEIGHT: f64 = 210.0;
 /// Pixels of letters.
 const LETTERS: u32 = 15;
 /// The most points of a line: what one can tell apart.
@@ -51,9 +51,10 @@ pub(super) fn waiting(row: &Row, end: f64) -> Markup {
         ("items idle", BLUE.light, &|sample| sample.idle as f64),
     ];
     let top = row.samples.iter().map(|sample| sample.waiting.max(sample.idle)).max().unwrap_or(0);
-    let top = (top.max(1) as f64 * 1.3).ceil();
+    // Room for the words above.
+    let top = (top.max(1) as f64 * 1.45).ceil();
     let mut alt = format!("Launchers waiting and items idle over time under {}", row.protocol);
-    let (drawings, mut layout) = over_time("Waiting and idle", &row.samples, end, &series, true);
+    let (drawings, mut layout) = over_time(&row.samples, end, &series, true);
     layout = layout.with_y_axis_max(top);
     if let Some(stuck) = words::first_stuck(row) {
         let (since, until) = (stuck.since_us as f64 / SECOND, stuck.until_us as f64 / SECOND);
@@ -73,7 +74,7 @@ pub(super) fn waiting(row: &Row, end: f64) -> Markup {
             );
         alt = format!("{alt}. {}", words::stuck(stuck));
     }
-    svg(drawings, layout, &alt)
+    figure("Waiting and idle", &legend(&series), svg(drawings, layout, &alt))
 }
 
 /// Items put and pages stolen, so far.
@@ -82,14 +83,14 @@ pub(super) fn so_far(row: &Row, end: f64) -> Markup {
         ("items put", GREEN.light, &|sample| sample.puts as f64),
         ("pages stolen", RED.light, &|sample| sample.stolen as f64),
     ];
-    let (drawings, layout) = over_time("So far", &row.samples, end, &series, false);
+    let (drawings, layout) = over_time(&row.samples, end, &series, false);
     let last = row.samples.last().copied().unwrap_or_default();
     let layout = layout.with_y_axis_max((last.puts.max(last.stolen).max(1) as f64 * 1.1).ceil());
     let alt = format!(
         "Items put and pages stolen over time under {}: in the end {} and {}",
         row.protocol, last.puts, last.stolen
     );
-    svg(drawings, layout, &alt)
+    figure("So far", &legend(&series), svg(drawings, layout, &alt))
 }
 
 /// What the pool holds, and what is free in the arena.
@@ -100,28 +101,21 @@ pub(super) fn memory(row: &Row, end: f64) -> Markup {
     let free = |sample: &Sample| mib(sample.arena_free * quantum);
     let series: [Series<'_>; 2] =
         [("held by the pool", PURPLE.light, &held), ("free in the arena", CYAN.light, &free)];
-    let (drawings, layout) = over_time("Memory, MiB", &row.samples, end, &series, true);
+    let (drawings, layout) = over_time(&row.samples, end, &series, true);
     let top = row.samples.iter().map(|sample| held(sample).max(free(sample))).fold(0.1, f64::max);
     let alt = format!(
         "Memory that the pool holds and memory free in the arena over time under {}: it holds {} at most",
         row.protocol,
         words::bytes(row.memory.most_bytes)
     );
-    svg(drawings, layout.with_y_axis_max(top * 1.15), &alt)
+    figure("Memory, MiB", &legend(&series), svg(drawings, layout.with_y_axis_max(top * 1.15), &alt))
 }
 
-fn over_time(
-    title: &str,
-    samples: &[Sample],
-    end: f64,
-    series: &[Series<'_>],
-    with_range: bool,
-) -> (Vec<Plot>, Layout) {
+fn over_time(samples: &[Sample], end: f64, series: &[Series<'_>], with_range: bool) -> (Vec<Plot>, Layout) {
     let shown: Vec<Sample> =
         samples.iter().copied().filter(|sample| sample.at_us as f64 <= end * SECOND).collect();
     let mut drawings: Vec<Plot> = Vec::new();
-    let mut entries = Vec::new();
-    for (name, colour, value) in series {
+    for (_, colour, value) in series {
         let bins = bins(&shown, value);
         let mut line = LinePlot::new().with_color(*colour).with_stroke_width(2.5);
         if with_range {
@@ -134,18 +128,21 @@ fn over_time(
             line = line.with_data(bins.iter().map(|bin| (bin.at, bin.last)));
         }
         drawings.push(line.into());
-        entries.push((*name, *colour));
     }
-    let layout = layout(&drawings, title)
+    let layout = layout(&drawings)
         .with_height(HEIGHT)
         .with_x_axis_min(0.0)
         .with_x_axis_max(end)
         .with_y_axis_min(0.0)
         .with_ticks(4)
-        .with_x_tick_format(ticks(|at| {
-            format!("{at:.3}").trim_end_matches('0').trim_end_matches('.').to_owned() + " s"
-        }));
-    (drawings, with_legend(layout, LegendShape::Line, &entries))
+        .with_x_tick_format(ticks(seconds));
+    (drawings, layout)
+}
+
+/// As many digits as there are, of a mark on the axis of time.
+fn seconds(at: f64) -> String {
+    let at = format!("{at:.3}");
+    format!("{} s", at.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Samples next to each other, as one point.
@@ -186,12 +183,12 @@ pub(super) fn waits(rows: &[Row]) -> Markup {
         entries.push((&*row.protocol, colour));
     }
     let columns = SHARES.iter().map(|share| words::share(*share)).collect();
-    let layout = layout(&drawings, "Waits, from the median to the longest")
+    let layout = layout(&drawings)
         .with_width(WIDTH * 1.3)
-        .with_height(HEIGHT * 1.5)
+        .with_height(HEIGHT * 1.3)
         .with_x_categories(columns)
         .with_x_axis_min(0.8)
-        .with_x_axis_max(SHARES.len() as f64 + 0.2)
+        .with_x_axis_max(SHARES.len() as f64 + 0.4)
         .with_log_y()
         .with_y_tick_format(ticks(|us| human(us.round() as u64)));
     let ends = rows
@@ -201,7 +198,8 @@ pub(super) fn waits(rows: &[Row]) -> Markup {
         "How long launchers waited, as a line for each protocol; median and longest: {}",
         ends.collect::<Vec<_>>().join(", ")
     );
-    svg(drawings, with_legend(layout, LegendShape::Line, &entries), &alt)
+    let title = "Waits: so many of all were no longer";
+    figure(title, &entries, svg(drawings, layout, &alt))
 }
 
 /// Memory that each pool held over the time of its run, and what of it nobody used.
@@ -215,36 +213,32 @@ pub(super) fn held(rows: &[Row]) -> Markup {
         bars = bars.with_group(&*row.protocol, [(used, PURPLE.light), (unused, ORANGE.light)]);
     }
     let drawings: Vec<Plot> = vec![bars.into()];
-    let layout = layout(&drawings, "Memory held on average, MiB")
-        .with_width(WIDTH * 1.3)
-        .with_height(120.0 + 44.0 * rows.len() as f64)
-        .with_ticks(4);
+    let layout =
+        layout(&drawings).with_width(WIDTH * 1.3).with_height(42.0 + 44.0 * rows.len() as f64).with_ticks(4);
     let each = rows.iter().map(|row| {
         let (held, unused) = (row.memory.mean_bytes, row.memory.mean_unused_bytes);
         format!("{} {}, of it {} unused", row.protocol, words::bytes(held), words::bytes(unused))
     });
     let alt = format!("Memory held by each pool on average: {}", each.collect::<Vec<_>>().join("; "));
     let entries = [("in use", PURPLE.light), ("held, and nobody uses it", ORANGE.light)];
-    svg(drawings, with_legend(layout, LegendShape::Rect, &entries), &alt)
+    figure("Memory held, MiB, on average", &entries, svg(drawings, layout, &alt))
 }
 
-fn layout(drawings: &[Plot], title: &str) -> Layout {
+fn layout(drawings: &[Plot]) -> Layout {
     let theme = Theme {
         background: BACKGROUND.light.into(),
         axis_color: INK.light.into(),
         grid_color: RULES.light.into(),
         tick_color: INK.light.into(),
         text_color: INK.light.into(),
-        legend_bg: BACKGROUND.light.into(),
-        legend_border: "none".into(),
         ..Theme::light()
     };
     Layout::auto_from_plots(drawings)
         .with_theme(theme)
         .with_font_family("system-ui, sans-serif")
         .with_width(WIDTH)
-        .with_title(title)
-        .with_title_size(LETTERS + 1)
+        // Nothing is above, and the marks of one axis below.
+        .with_force_margins_y(10.0, 32.0)
         .with_label_size(LETTERS)
         .with_tick_size(LETTERS)
         .with_body_size(LETTERS)
@@ -254,18 +248,31 @@ fn ticks(label: fn(f64) -> String) -> TickFormat {
     TickFormat::Custom(Arc::new(label))
 }
 
-/// Who is who, below the chart.
-fn with_legend(layout: Layout, shape: LegendShape, entries: &[(&str, &str)]) -> Layout {
-    let entry = |(name, colour): &(&str, &str)| LegendEntry {
-        label: (*name).to_owned(),
-        color: (*colour).to_owned(),
-        shape: shape.clone(),
-        dasharray: None,
-    };
-    layout
-        .with_legend_entries(entries.iter().map(entry).collect())
-        .with_legend_position(LegendPosition::OutsideBottomColumns)
-        .with_legend_box(false)
+/// Who is who: names and colours.
+fn legend<'a>(series: &[Series<'a>]) -> Vec<(&'a str, &'static str)> {
+    series.iter().map(|(name, colour, _)| (*name, *colour)).collect()
+}
+
+/// A chart below its title and its legend.
+fn figure(title: &str, legend: &[(&str, &str)], chart: Markup) -> Markup {
+    html! {
+        figure {
+            figcaption {
+                b { (title) }
+                ul class="legend" {
+                    @for (name, colour) in legend {
+                        li {
+                            svg viewBox="0 0 16 16" aria-hidden="true" {
+                                rect y="5" width="16" height="6" rx="3" fill=(colour) {}
+                            }
+                            (name)
+                        }
+                    }
+                }
+            }
+            (chart)
+        }
+    }
 }
 
 /// The drawing, with a name for who cannot see it, and a box by which it scales.
@@ -314,7 +321,7 @@ mod tests {
 
     #[test]
     fn alternative_texts_are_escaped() {
-        let Markup { 0: svg, .. } = svg(Vec::new(), layout(&[], "x"), "a \"quoted\" <word> & more");
+        let Markup { 0: svg, .. } = svg(Vec::new(), layout(&[]), "a \"quoted\" <word> & more");
         assert!(svg.contains("aria-label=\"a &quot;quoted&quot; &lt;word&gt; &amp; more\""), "{svg}");
     }
 }

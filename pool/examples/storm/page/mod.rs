@@ -117,9 +117,9 @@ fn panels(rows: &[Row]) -> Markup {
                         }
                     }
                     div class="charts" {
-                        figure { (charts::waiting(row, end)) }
-                        figure { (charts::so_far(row, end)) }
-                        figure { (charts::memory(row, end)) }
+                        (charts::waiting(row, end))
+                        (charts::so_far(row, end))
+                        (charts::memory(row, end))
                     }
                 }
             }
@@ -133,14 +133,8 @@ fn compared(rows: &[Row]) -> Markup {
         section aria-labelledby="compared" {
             h2 id="compared" { "Side by side" }
             div class="pair" {
-                figure {
-                    (charts::waits(rows))
-                    figcaption { "So many of all waits were no longer. The scale is logarithmic." }
-                }
-                figure {
-                    (charts::held(rows))
-                    figcaption { "On average over the time of the run." }
-                }
+                (charts::waits(rows))
+                (charts::held(rows))
             }
         }
     }

@@ -57,9 +57,11 @@ fn lines(recording: &Recording) -> Vec<&str> {
 fn drawn(step: &Step, y: f64, width: f64, x: &dyn Fn(&str) -> f64) -> Markup {
     let from = x(&step.who);
     let half = step.what.chars().count() as f64 * LETTER / 2.0;
-    // All of it inside the picture.
-    let inside =
-        |middle: f64| middle.clamp((half + 4.0).min(width / 2.0), (width - half - 4.0).max(width / 2.0));
+    // All of it inside the picture, with what is around it.
+    let inside = |middle: f64| {
+        let half = half + 12.0;
+        middle.clamp(half.min(width / 2.0), (width - half).max(width / 2.0))
+    };
     let thief = step.who == "thief" || step.to.as_deref() == Some("thief");
     let class = if thief { "step theft" } else { "step" };
     let Some(to) = step.to.as_deref().map(x) else {

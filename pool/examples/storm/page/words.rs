@@ -1,6 +1,6 @@
 //! What the page says in words.
 
-use super::super::report::Row;
+use super::super::report::{Row, human};
 use super::super::samples::Stuck;
 
 pub(super) const MIB: f64 = 1_048_576.0;
@@ -93,9 +93,9 @@ pub(super) fn first_stuck(row: &Row) -> Option<&Stuck> {
 /// What is to be said of one that was stuck.
 pub(super) fn stuck(stuck: &Stuck) -> String {
     format!(
-        "Launcher {} fell asleep at {:.2} s; {} were put while it slept. It {}.",
+        "Launcher {} fell asleep {} after the start; {} were put while it slept. It {}.",
         stuck.launcher,
-        stuck.since_us as f64 / 1e6,
+        human(stuck.since_us),
         items(stuck.put_meanwhile),
         stuck.state
     )
