@@ -132,6 +132,18 @@ fn nothing_is_loaded_from_elsewhere() {
     assert!(run.page.contains("default-src 'none'"));
 }
 
+#[test]
+fn a_run_of_nothing_has_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let arguments = ["--args-from", "/dev/null", "--protocol", "claim", "--report", page.to_str().unwrap()];
+    let output = example(&arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let html = Html::parse_document(&fs::read_to_string(page).unwrap());
+    assert!(html.errors.is_empty(), "{:?}", html.errors);
+    assert_eq!(all(&html, "[data-protocol=claim]").len(), 1);
+}
+
 /// What a program is called is nothing that a page may obey.
 #[test]
 fn what_comes_from_outside_is_text() {

@@ -254,7 +254,7 @@ pub(crate) mod tests {
             stuck_at: Vec::new(),
             elapsed_s: 1.0,
             launchers: 8,
-            wait_quantiles: Vec::new(),
+            wait_quantiles: SHARES.map(|share| Quantile { share, us: 12 }).to_vec(),
             memory: Memory::default(),
             item_bytes: 1 << 18,
             quantum_bytes: 4096,

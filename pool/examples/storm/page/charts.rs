@@ -173,6 +173,10 @@ fn bins(samples: &[Sample], value: &dyn Fn(&Sample) -> f64) -> Vec<Bin> {
 
 /// How long launchers waited: a line for each protocol, from the median to the longest.
 pub(super) fn waits(rows: &[Row]) -> Markup {
+    if rows.iter().all(|row| row.wait_quantiles.is_empty()) {
+        // An axis without points has no end.
+        return html! { p { "Nobody waited." } };
+    }
     let mut drawings: Vec<Plot> = Vec::new();
     let mut entries = Vec::new();
     for (nth, row) in rows.iter().enumerate() {
@@ -182,6 +186,8 @@ pub(super) fn waits(rows: &[Row]) -> Markup {
         drawings.push(LinePlot::new().with_data(points).with_color(colour).with_stroke_width(3.0).into());
         entries.push((&*row.protocol, colour));
     }
+    // Whole decades, also where nobody waited.
+    let longest = rows.iter().map(|row| row.wait_us.max).max().unwrap_or(0).max(10);
     let columns = SHARES.iter().map(|share| words::share(*share)).collect();
     let layout = layout(&drawings)
         .with_width(WIDTH * 1.3)
@@ -190,6 +196,8 @@ pub(super) fn waits(rows: &[Row]) -> Markup {
         .with_x_axis_min(0.8)
         .with_x_axis_max(SHARES.len() as f64 + 0.4)
         .with_log_y()
+        .with_y_axis_min(1.0)
+        .with_y_axis_max(10_f64.powf((longest as f64).log10().ceil()))
         .with_y_tick_format(ticks(|us| human(us.round() as u64)));
     let ends = rows
         .iter()
