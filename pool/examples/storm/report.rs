@@ -265,7 +265,7 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_is_over_time() {
-        let sample = |held_bytes, idle| Sample { held_bytes, idle, ..Sample::default() };
+        let sample = |held_bytes, idle| Sample { idle, held_bytes, ..Sample::default() };
         let memory = Memory::of(&[sample(40, 0), sample(20, 2), sample(30, 1)], 10);
         assert_eq!(memory, Memory { most_bytes: 40, mean_bytes: 30, mean_unused_bytes: 10 });
         assert_eq!(Memory::of(&[], 10), Memory::default());

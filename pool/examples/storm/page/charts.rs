@@ -74,7 +74,7 @@ pub(super) fn waiting(row: &Row, end: f64) -> Markup {
             );
         alt = format!("{alt}. {}", words::stuck(stuck));
     }
-    figure("Waiting and idle", &legend(&series), svg(drawings, layout, &alt))
+    figure("Waiting and idle", &legend(&series), &svg(drawings, layout, &alt))
 }
 
 /// Items put and pages stolen, so far.
@@ -90,7 +90,7 @@ pub(super) fn so_far(row: &Row, end: f64) -> Markup {
         "Items put and pages stolen over time under {}: in the end {} and {}",
         row.protocol, last.puts, last.stolen
     );
-    figure("So far", &legend(&series), svg(drawings, layout, &alt))
+    figure("So far", &legend(&series), &svg(drawings, layout, &alt))
 }
 
 /// What the pool holds, and what is free in the arena.
@@ -108,7 +108,7 @@ pub(super) fn memory(row: &Row, end: f64) -> Markup {
         row.protocol,
         words::bytes(row.memory.most_bytes)
     );
-    figure("Memory, MiB", &legend(&series), svg(drawings, layout.with_y_axis_max(top * 1.15), &alt))
+    figure("Memory, MiB", &legend(&series), &svg(drawings, layout.with_y_axis_max(top * 1.15), &alt))
 }
 
 fn over_time(samples: &[Sample], end: f64, series: &[Series<'_>], with_range: bool) -> (Vec<Plot>, Layout) {
@@ -207,7 +207,7 @@ pub(super) fn waits(rows: &[Row]) -> Markup {
         ends.collect::<Vec<_>>().join(", ")
     );
     let title = "Waits: so many of all were no longer";
-    figure(title, &entries, svg(drawings, layout, &alt))
+    figure(title, &entries, &svg(drawings, layout, &alt))
 }
 
 /// Memory that each pool held over the time of its run, and what of it nobody used.
@@ -229,7 +229,7 @@ pub(super) fn held(rows: &[Row]) -> Markup {
     });
     let alt = format!("Memory held by each pool on average: {}", each.collect::<Vec<_>>().join("; "));
     let entries = [("in use", PURPLE.light), ("held, and nobody uses it", ORANGE.light)];
-    figure("Memory held, MiB, on average", &entries, svg(drawings, layout, &alt))
+    figure("Memory held, MiB, on average", &entries, &svg(drawings, layout, &alt))
 }
 
 fn layout(drawings: &[Plot]) -> Layout {
@@ -262,7 +262,7 @@ fn legend<'a>(series: &[Series<'a>]) -> Vec<(&'a str, &'static str)> {
 }
 
 /// A chart below its title and its legend.
-fn figure(title: &str, legend: &[(&str, &str)], chart: Markup) -> Markup {
+fn figure(title: &str, legend: &[(&str, &str)], chart: &Markup) -> Markup {
     html! {
         figure {
             figcaption {

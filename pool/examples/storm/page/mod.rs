@@ -4,6 +4,12 @@
 //! its panel, its line and its bar without a word here. The race is one that loom really
 //! found: `loom-tests` has the recording.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "what is drawn is rounded to pixels, and no count is negative"
+)]
+
 mod charts;
 mod colours;
 mod machine;
@@ -176,9 +182,12 @@ fn the_race(race: &Recording) -> Markup {
     }
 }
 
+/// What it is called, and what a row has there.
+type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> String);
+
 /// A table of everything.
 fn figures(rows: &[Row]) -> Markup {
-    let columns: [(&str, &dyn Fn(&Row) -> String); 15] = [
+    let columns: [Column<'_>; 15] = [
         ("done", &|row| grouped(row.done)),
         ("asked", &|row| grouped(row.asked)),
         ("failed", &|row| grouped(row.failed)),

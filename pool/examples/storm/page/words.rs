@@ -1,5 +1,7 @@
 //! What the page says in words.
 
+use std::fmt::Write;
+
 use super::super::report::{Row, human};
 use super::super::samples::Stuck;
 
@@ -58,8 +60,10 @@ pub(super) fn headline(row: &Row) -> String {
 pub(super) fn verdict(row: &Row) -> String {
     let done = format!("{} of {} launches were done", grouped(row.done), grouped(row.asked));
     let mut text = if row.stuck > 0 {
+        // Some may have come to by themselves.
+        let for_ever = if row.done < row.asked { ", and the run had to be ended" } else { "" };
         format!(
-            "{done}. {} of {} launchers slept for two seconds or more beside items: they would have slept for ever.",
+            "{done}. {} of {} launchers slept for two seconds or more beside items{for_ever}.",
             row.stuck, row.launchers
         )
     } else if row.done < row.asked {
@@ -72,7 +76,8 @@ pub(super) fn verdict(row: &Row) -> String {
         )
     };
     if row.stolen > 0 {
-        text += &format!(
+        let _ = write!(
+            text,
             " {} that the pool gave back for a getter went to somebody else; in the end the pool was {} short of \
              its low water mark.",
             pages(row.stolen),
@@ -80,7 +85,7 @@ pub(super) fn verdict(row: &Row) -> String {
         );
     }
     if row.failed > 0 {
-        text += &format!(" {} of the programs exited with an error.", grouped(row.failed));
+        let _ = write!(text, " {} of the programs exited with an error.", grouped(row.failed));
     }
     text
 }
@@ -118,7 +123,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
