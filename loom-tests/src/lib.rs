@@ -15,6 +15,7 @@
 //!   that keeps nothing for who waits.
 //! - [`paged`] has a page that is pinned and moved, of scripted memory, and gates that lack a part
 //!   of the protocol.
+//! - [`record`] notes what happens in an execution, for who wants to draw it.
 
 pub mod asking;
 pub mod backends;
@@ -25,5 +26,6 @@ pub mod historical;
 pub mod naive;
 pub mod naive_arena;
 pub mod paged;
+pub mod record;
 pub mod run;
 pub mod world;

@@ -218,9 +218,15 @@ const EXPECTED: &[&str] = &[
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the models whose names have the filter in them, or all.
-pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
+/// Runs the models whose names have the filter in them, or all. `record`: writes what is recorded of
+/// executions to `loom-tests/recordings/`, rather than comparing it with what is there.
+pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<()> {
     let mut command = command(filter);
+    if record {
+        command.env("LOOM_RECORD", "1");
+    } else {
+        command.env_remove("LOOM_RECORD");
+    }
     // By what they report as, not by the test functions' names.
     if let Some(filter) = filter {
         command.env("LOOM_ONLY", filter);

@@ -36,6 +36,9 @@ enum Task {
     Loom {
         /// Run only the models with this in their names
         filter: Option<String>,
+        /// Write the executions that are recorded to loom-tests/recordings/
+        #[arg(long)]
+        record: bool,
     },
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
@@ -52,8 +55,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Loom { filter } => loom::run(filter.as_deref()),
         Task::Spin { filter } => spin::run(filter.as_deref()),
+        Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

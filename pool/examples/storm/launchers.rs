@@ -14,15 +14,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
+use kva::Arena;
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use pool::{Backend, GetError, RawPool};
+use pool::{Backend, GetError, PoolStats, RawPool};
 
-use crate::args::Launches;
-use crate::block::{Environment, ExecBlock};
-use crate::progress::Progress;
-use crate::run::ITEM;
-use crate::spawn::Spawner;
+use super::args::Launches;
+use super::block::{Environment, ExecBlock};
+use super::progress::Progress;
+use super::run::ITEM;
+use super::samples::{Sample, Samples, Stuck};
+use super::spawn::Spawner;
 
 /// Asleep for so long beside items, a launcher is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -41,8 +43,10 @@ pub(crate) struct Work<'a> {
 pub(crate) struct Outcome {
     pub(crate) done: u64,
     pub(crate) failed: u64,
-    /// For each launcher that was ever stuck, the state it was in.
-    pub(crate) stuck_in: Vec<String>,
+    /// Each launcher that was ever stuck: the first time it was.
+    pub(crate) stuck: Vec<Stuck>,
+    /// What was seen until the last launch was done, or until it was ended.
+    pub(crate) samples: Vec<Sample>,
     /// How long launchers waited for an item, in microseconds.
     pub(crate) waits: Vec<Histogram<u64>>,
     pub(crate) elapsed: Duration,
@@ -53,7 +57,7 @@ pub(crate) struct Outcome {
 /// What the watcher knows of a launcher.
 #[derive(Default)]
 struct Launcher {
-    /// When its wait began, in milliseconds of the run, plus one; 0 while it does not wait.
+    /// When its wait began, in microseconds of the run, plus one; 0 while it does not wait.
     waits_since: AtomicU64,
     /// How many items had been put when its wait began.
     puts_before: AtomicU64,
@@ -74,7 +78,12 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How many launchers wait for an item.
+    fn waiting(&self) -> usize {
+        self.launchers.iter().filter(|launcher| launcher.waits_since.load(Relaxed) != 0).count()
     }
 }
 
@@ -82,6 +91,7 @@ impl Shared {
 pub(crate) fn launch_all<B: Backend>(
     work: &Work<'_>,
     pool: &RawPool<B>,
+    arena: &Arena,
     parallel: usize,
     close: impl Fn() + Sync,
     progress: &Progress,
@@ -100,7 +110,7 @@ where
         trouble: Mutex::new(None),
         launchers: (0..parallel).map(|_| Launcher::default()).collect(),
     };
-    let (waits, stuck_in, pages_at_end) = thread::scope(|scope| -> Result<_> {
+    let (waits, seen) = thread::scope(|scope| -> Result<_> {
         let mut threads = Vec::new();
         for number in 0..parallel {
             let (shared, spawner) = (&shared, &spawner);
@@ -116,12 +126,12 @@ where
             }
         }
         let busy = || threads.iter().any(|thread| !thread.is_finished());
-        let (stuck_in, pages) = watch(pool, &shared, busy, &close, progress);
+        let seen = watch(pool, arena, &shared, busy, &close, progress);
         let waits = threads.into_iter().map(|thread| match thread.join() {
             Ok(waits) => waits,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        Ok((waits.collect(), stuck_in, pages))
+        Ok((waits.collect(), seen))
     })?;
     if let Some(trouble) = shared.trouble.lock().take() {
         return Err(trouble);
@@ -129,10 +139,11 @@ where
     Ok(Outcome {
         done: shared.done.load(Relaxed),
         failed: shared.failed.load(Relaxed),
-        stuck_in,
+        stuck: seen.stuck,
+        samples: seen.samples,
         waits,
         elapsed: shared.start.elapsed(),
-        pages_at_end,
+        pages_at_end: seen.pages,
     })
 }
 
@@ -140,55 +151,109 @@ fn name(number: usize) -> String {
     format!("launcher {}", number + 1)
 }
 
-/// Looks at the launchers until none is left. Who was stuck and in what, and how many
-/// pages the pool held before anything was closed.
+/// What the watcher saw.
+struct Seen {
+    stuck: Vec<Stuck>,
+    samples: Vec<Sample>,
+    /// Pages the pool held before anything was closed.
+    pages: u32,
+}
+
+/// Looks at the launchers until none is left.
 fn watch<B: Backend>(
     pool: &RawPool<B>,
+    arena: &Arena,
     shared: &Shared,
     busy: impl Fn() -> bool,
     close: &impl Fn(),
     progress: &Progress,
-) -> (Vec<String>, u32) {
-    let mut stuck_in: Vec<Option<String>> = vec![None; shared.launchers.len()];
+) -> Seen {
+    let mut stuck: Vec<Option<Stuck>> = vec![None; shared.launchers.len()];
+    let mut samples = Samples::new();
     let (mut last_done, mut last_moved) = (0, Instant::now());
+    let mut last_look = shared.start;
     let mut pages = pool.stats().pages;
     while busy() {
-        thread::sleep(BETWEEN_LOOKS);
+        let is_over = shared.over.load(Relaxed);
+        if !is_over && samples.is_due(shared.start.elapsed()) {
+            samples.take(sample(&pool.stats(), arena, shared));
+        }
+        thread::sleep(samples.step().min(BETWEEN_LOOKS));
+        if last_look.elapsed() < BETWEEN_LOOKS {
+            continue;
+        }
+        last_look = Instant::now();
         let stats = pool.stats();
-        let now = shared.now();
-        let mut waiting = 0;
-        for (number, launcher) in shared.launchers.iter().enumerate() {
-            let since = launcher.waits_since.load(Relaxed);
-            if since == 0 {
-                continue;
-            }
-            waiting += 1;
-            let long = u128::from(now.saturating_sub(since - 1)) >= STUCK_AFTER.as_millis();
-            let beside_items = stats.idle > 0 || stats.puts > launcher.puts_before.load(Relaxed);
-            if long && beside_items && !shared.over.load(Relaxed) {
-                stuck_in[number].get_or_insert_with(|| state_of(pool, number));
+        if !is_over {
+            for (number, stuck) in stuck.iter_mut().enumerate() {
+                look_at(number, stuck, pool, &stats, shared);
             }
         }
-        let done = shared.done.load(Relaxed);
+        let (done, waiting) = (shared.done.load(Relaxed), shared.waiting());
         progress.tick(done);
         progress.waiting(waiting);
         if done != last_done || shared.working.load(Relaxed) > 0 {
             (last_done, last_moved) = (done, Instant::now());
         }
         let stands_still = last_moved.elapsed() >= OVER_AFTER;
-        if !shared.over.load(Relaxed) {
+        if !is_over {
             pages = stats.pages;
             if stands_still || shared.trouble.lock().is_some() {
                 progress.println(&format!("nothing moves: closing what {waiting} launchers sleep in"));
+                samples.take(sample(&stats, arena, shared));
                 shared.over.store(true, Relaxed);
                 close();
             }
         }
     }
     if !shared.over.load(Relaxed) {
-        pages = pool.stats().pages;
+        let stats = pool.stats();
+        pages = stats.pages;
+        samples.take(sample(&stats, arena, shared));
     }
-    (stuck_in.into_iter().flatten().collect(), pages)
+    progress.tick(shared.done.load(Relaxed));
+    Seen { stuck: stuck.into_iter().flatten().collect(), samples: samples.into_vec(), pages }
+}
+
+fn sample(stats: &PoolStats, arena: &Arena, shared: &Shared) -> Sample {
+    let page_bytes = u64::from(stats.items_per_page) * stats.item_size as u64;
+    Sample {
+        at_us: shared.now(),
+        waiting: shared.waiting() as u64,
+        idle: stats.idle as u64,
+        puts: stats.puts,
+        arena_free: arena.stats().free.into(),
+        held_bytes: u64::from(stats.pages) * page_bytes,
+        stolen: stats.stolen,
+    }
+}
+
+/// Notes whether a launcher is stuck, the first time it is, and as long as that lasts.
+fn look_at<B: Backend>(
+    number: usize,
+    stuck: &mut Option<Stuck>,
+    pool: &RawPool<B>,
+    stats: &PoolStats,
+    shared: &Shared,
+) {
+    let launcher = &shared.launchers[number];
+    let Some(since_us) = launcher.waits_since.load(Relaxed).checked_sub(1) else { return };
+    let until_us = shared.now();
+    let put_meanwhile = stats.puts.saturating_sub(launcher.puts_before.load(Relaxed));
+    match stuck {
+        Some(stuck) if stuck.since_us == since_us => {
+            (stuck.until_us, stuck.put_meanwhile) = (until_us, put_meanwhile);
+        }
+        Some(_) => {}
+        None => {
+            let is_long = u128::from(until_us.saturating_sub(since_us)) >= STUCK_AFTER.as_micros();
+            let is_beside_items = stats.idle > 0 || put_meanwhile > 0;
+            if is_long && is_beside_items {
+                let (launcher, state) = (number as u64 + 1, state_of(pool, number));
+                *stuck = Some(Stuck { launcher, since_us, until_us, put_meanwhile, state });
+            }
+        }
+    }
 }
 
 /// What the pool says of a launcher that waits.

@@ -13,11 +13,11 @@ use kva::{Arena, Region, Reserve};
 use loom_tests::historical::{FreeThenWake, SleepsUnreachably};
 use pool::{ArenaPages, Backend, Classic, RawPool};
 
-use crate::cli::Protocol;
-use crate::clients::Clients;
-use crate::launchers::{Work, launch_all};
-use crate::progress::Progress;
-use crate::report::{Row, WaitUs, rate};
+use super::cli::Protocol;
+use super::clients::Clients;
+use super::launchers::{Work, launch_all};
+use super::progress::Progress;
+use super::report::{Memory, Quantile, Row, WaitUs, rate};
 
 /// An argument block, in bytes: what NetBSD's exec takes for one.
 pub(crate) const ITEM: usize = 256 * 1024;
@@ -97,7 +97,7 @@ where
         pool.close();
         close_backend();
     };
-    let outcome = launch_all(work, &pool, parallel as usize, close, &progress)?;
+    let outcome = launch_all(work, &pool, arena, parallel as usize, close, &progress)?;
     let stats = pool.stats();
     clients.stop();
     let mut waits = Histogram::<u64>::new(3)?;
@@ -108,12 +108,21 @@ where
         protocol: protocol.name().to_owned(),
         asked,
         done: outcome.done,
-        stuck: outcome.stuck_in.len() as u64,
+        stuck: outcome.stuck.len() as u64,
         stolen: stats.stolen,
         below_low_water: u64::from(pages.saturating_sub(outcome.pages_at_end)),
         launches_per_s: rate(outcome.done, outcome.elapsed),
         wait_us: WaitUs::from_histogram(&waits),
         failed: outcome.failed,
-        stuck_in: outcome.stuck_in,
+        stuck_in: outcome.stuck.iter().map(|stuck| stuck.state.clone()).collect(),
+        stuck_at: outcome.stuck,
+        elapsed_s: outcome.elapsed.as_secs_f64(),
+        launchers: parallel.into(),
+        wait_quantiles: Quantile::all_of(&waits),
+        memory: Memory::of(&outcome.samples, stats.item_size as u64),
+        item_bytes: stats.item_size as u64,
+        quantum_bytes: arena.quantum() as u64,
+        arena_quanta: arena.quanta().into(),
+        samples: outcome.samples,
     })
 }
