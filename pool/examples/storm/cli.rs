@@ -23,7 +23,7 @@ use super::{files, page, run, spawn};
 ///
 /// Every launch builds its arguments and environment, as exec does, in one
 /// contiguous item of 256 KiB from a pool, and starts the program straight from
-/// there. There are fewer items than launchers, so launchers wait. The protocols
+/// there (but for `pieces`). There are fewer items than launchers, so launchers wait. The protocols
 /// differ in what the wait can end by, and the table at the end shows what each
 /// of them did: how many launches were done, how many launchers hang and where.
 #[derive(Debug, Parser)]
@@ -133,11 +133,15 @@ fn storm(cli: &Cli, args: &[OsString]) -> Result<Vec<Row>> {
 pub(crate) enum Protocol {
     /// the getter sleeps in the arena, unreachable (NetBSD kern/45718)
     Sleep,
+    /// option 1: all that may ever be held is held from the beginning, and the arena never asked again
+    Prime,
+    /// option 2: blocks are built in pieces of 4 KiB, and copied out once, when the program is started
+    Pieces,
     /// option 3 as posted: a put gives its page back, which others may steal
     Release,
     /// option 3 with claims: the page freed goes to the getter it was freed for
     Claim,
-    /// the library's default: whichever comes first, a put or the arena
+    /// option 4, the library's default: whichever comes first, a put or the arena
     Choose,
 }
 
@@ -152,6 +156,8 @@ impl Protocol {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sleep => "sleep",
+            Self::Prime => "prime",
+            Self::Pieces => "pieces",
             Self::Release => "release",
             Self::Claim => "claim",
             Self::Choose => "choose",
@@ -167,7 +173,7 @@ impl Protocol {
 pub(crate) enum Protocols {
     /// Just this one.
     One(Protocol),
-    /// Each in turn, from the worst to the best.
+    /// Each in turn: the status quo, then option by option.
     All,
 }
 
@@ -185,6 +191,8 @@ impl ValueEnum for Protocols {
     fn value_variants<'a>() -> &'a [Self] {
         &[
             Self::One(Protocol::Sleep),
+            Self::One(Protocol::Prime),
+            Self::One(Protocol::Pieces),
             Self::One(Protocol::Release),
             Self::One(Protocol::Claim),
             Self::One(Protocol::Choose),
@@ -216,7 +224,7 @@ mod tests {
         assert_eq!(cli.program, "true");
         assert_eq!((cli.parallel.get(), cli.max_args.get()), (8, 1));
         let names: Vec<_> = cli.protocol.each().iter().map(|p| p.name()).collect();
-        assert_eq!(names, ["sleep", "release", "claim", "choose"]);
+        assert_eq!(names, ["sleep", "prime", "pieces", "release", "claim", "choose"]);
     }
 
     #[test]

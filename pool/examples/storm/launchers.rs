@@ -1,28 +1,26 @@
 //! The launchers, and who watches them.
 //!
-//! A launcher takes the next launch, gets an item, builds the argument block in it,
-//! starts the program from there, puts the item back and waits for the program. The
+//! A launcher takes the next launch, gets what its argument block is built in, starts the
+//! program from there, gives that back and waits for the program. The
 //! watcher says that a launcher is stuck if it has been asleep for two seconds although
 //! items sat idle or were put all the while. When nothing has moved for that long the
 //! run is ended, by closing what the launchers sleep in.
 
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
-use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use kva::Arena;
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use pool::{Backend, GetError, PoolStats, RawPool};
+use pool::PoolStats;
 
 use super::args::Launches;
-use super::block::{Environment, ExecBlock};
+use super::block::{self, Environment, Layout};
+use super::blocks::Blocks;
 use super::progress::Progress;
-use super::run::ITEM;
 use super::samples::{Sample, Samples, Stuck};
 use super::spawn::Spawner;
 
@@ -37,6 +35,37 @@ pub(crate) struct Work<'a> {
     pub(crate) program: &'a CStr,
     pub(crate) launches: Launches<'a>,
     pub(crate) environment: &'a Environment,
+}
+
+impl Work<'_> {
+    fn launch(&self, index: usize) -> Launch<'_> {
+        let Self { program, launches, environment } = *self;
+        Launch { program, launches, index, environment }
+    }
+}
+
+/// One of them.
+pub(crate) struct Launch<'a> {
+    pub(crate) program: &'a CStr,
+    launches: Launches<'a>,
+    index: usize,
+    pub(crate) environment: &'a Environment,
+}
+
+impl<'a> Launch<'a> {
+    pub(crate) fn args(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        self.launches.get(self.index)
+    }
+
+    /// How much its argument block takes.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(self.program, self.args(), self.environment)
+    }
+
+    /// What is in it, each string without its NUL.
+    pub(crate) fn strings(&self) -> impl Iterator<Item = &'a [u8]> {
+        block::strings(self.program, self.args(), self.environment)
+    }
 }
 
 /// What came of it.
@@ -88,17 +117,14 @@ impl Shared {
 }
 
 /// Does all of the work with `parallel` launchers. `close` ends every wait.
-pub(crate) fn launch_all<B: Backend>(
+pub(crate) fn launch_all(
     work: &Work<'_>,
-    pool: &RawPool<B>,
+    blocks: &impl Blocks,
     arena: &Arena,
     parallel: usize,
     close: impl Fn() + Sync,
     progress: &Progress,
-) -> Result<Outcome>
-where
-    B::Error: std::fmt::Display,
-{
+) -> Result<Outcome> {
     let spawner = Spawner::new().context("preparing to start programs")?;
     let shared = Shared {
         start: Instant::now(),
@@ -114,7 +140,7 @@ where
         let mut threads = Vec::new();
         for number in 0..parallel {
             let (shared, spawner) = (&shared, &spawner);
-            let body = move || launch_some(work, pool, shared, number, spawner);
+            let body = move || launch_some(work, blocks, shared, number, spawner);
             let thread = thread::Builder::new().name(name(number)).spawn_scoped(scope, body);
             match thread {
                 Ok(thread) => threads.push(thread),
@@ -126,7 +152,7 @@ where
             }
         }
         let busy = || threads.iter().any(|thread| !thread.is_finished());
-        let seen = watch(pool, arena, &shared, busy, &close, progress);
+        let seen = watch(blocks, arena, &shared, busy, &close, progress);
         let waits = threads.into_iter().map(|thread| match thread.join() {
             Ok(waits) => waits,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -160,8 +186,8 @@ struct Seen {
 }
 
 /// Looks at the launchers until none is left.
-fn watch<B: Backend>(
-    pool: &RawPool<B>,
+fn watch(
+    blocks: &impl Blocks,
     arena: &Arena,
     shared: &Shared,
     busy: impl Fn() -> bool,
@@ -172,21 +198,21 @@ fn watch<B: Backend>(
     let mut samples = Samples::new();
     let (mut last_done, mut last_moved) = (0, Instant::now());
     let mut last_look = shared.start;
-    let mut pages = pool.stats().pages;
+    let mut pages = blocks.stats().pages;
     while busy() {
         let is_over = shared.over.load(Relaxed);
         if !is_over && samples.is_due(shared.start.elapsed()) {
-            samples.take(sample(&pool.stats(), arena, shared));
+            samples.take(sample(blocks, arena, shared));
         }
         thread::sleep(samples.step().min(BETWEEN_LOOKS));
         if last_look.elapsed() < BETWEEN_LOOKS {
             continue;
         }
         last_look = Instant::now();
-        let stats = pool.stats();
+        let stats = blocks.stats();
         if !is_over {
             for (number, stuck) in stuck.iter_mut().enumerate() {
-                look_at(number, stuck, pool, &stats, shared);
+                look_at(number, stuck, blocks, &stats, shared);
             }
         }
         let (done, waiting) = (shared.done.load(Relaxed), shared.waiting());
@@ -200,39 +226,38 @@ fn watch<B: Backend>(
             pages = stats.pages;
             if stands_still || shared.trouble.lock().is_some() {
                 progress.println(&format!("nothing moves: closing what {waiting} launchers sleep in"));
-                samples.take(sample(&stats, arena, shared));
+                samples.take(sample(blocks, arena, shared));
                 shared.over.store(true, Relaxed);
                 close();
             }
         }
     }
     if !shared.over.load(Relaxed) {
-        let stats = pool.stats();
-        pages = stats.pages;
-        samples.take(sample(&stats, arena, shared));
+        pages = blocks.stats().pages;
+        samples.take(sample(blocks, arena, shared));
     }
     progress.tick(shared.done.load(Relaxed));
     Seen { stuck: stuck.into_iter().flatten().collect(), samples: samples.into_vec(), pages }
 }
 
-fn sample(stats: &PoolStats, arena: &Arena, shared: &Shared) -> Sample {
-    let page_bytes = u64::from(stats.items_per_page) * stats.item_size as u64;
+fn sample(blocks: &impl Blocks, arena: &Arena, shared: &Shared) -> Sample {
+    let stats = blocks.stats();
     Sample {
         at_us: shared.now(),
         waiting: shared.waiting() as u64,
         idle: stats.idle as u64,
         puts: stats.puts,
         arena_free: arena.stats().free.into(),
-        held_bytes: u64::from(stats.pages) * page_bytes,
+        held_bytes: blocks.held_bytes(),
         stolen: stats.stolen,
     }
 }
 
 /// Notes whether a launcher is stuck, the first time it is, and as long as that lasts.
-fn look_at<B: Backend>(
+fn look_at(
     number: usize,
     stuck: &mut Option<Stuck>,
-    pool: &RawPool<B>,
+    blocks: &impl Blocks,
     stats: &PoolStats,
     shared: &Shared,
 ) {
@@ -249,7 +274,7 @@ fn look_at<B: Backend>(
             let is_long = u128::from(until_us.saturating_sub(since_us)) >= STUCK_AFTER.as_micros();
             let is_beside_items = stats.idle > 0 || put_meanwhile > 0;
             if is_long && is_beside_items {
-                let (launcher, state) = (number as u64 + 1, state_of(pool, number));
+                let (launcher, state) = (number as u64 + 1, state_of(blocks, number));
                 *stuck = Some(Stuck { launcher, since_us, until_us, put_meanwhile, state });
             }
         }
@@ -257,8 +282,8 @@ fn look_at<B: Backend>(
 }
 
 /// What the pool says of a launcher that waits.
-fn state_of<B: Backend>(pool: &RawPool<B>, number: usize) -> String {
-    let description = format!("{pool:?}");
+fn state_of(blocks: &impl Blocks, number: usize) -> String {
+    let description = blocks.describe();
     let line = description.lines().find(|line| line.contains(&format!("\"{}\"", name(number))));
     match line.and_then(|line| line.split_once(" ms, ")) {
         Some((_, state)) => state.to_owned(),
@@ -268,96 +293,55 @@ fn state_of<B: Backend>(pool: &RawPool<B>, number: usize) -> String {
 }
 
 /// One launcher's life; how long it waited each time.
-fn launch_some<B: Backend>(
+fn launch_some<S: Blocks>(
     work: &Work<'_>,
-    pool: &RawPool<B>,
+    blocks: &S,
     shared: &Shared,
     number: usize,
     spawner: &Spawner,
-) -> Histogram<u64>
-where
-    B::Error: std::fmt::Display,
-{
+) -> Histogram<u64> {
     let mut waits = Histogram::new(3).expect("three digits are allowed");
     let me = &shared.launchers[number];
     while !shared.over.load(Relaxed) {
-        let launch = shared.next.fetch_add(1, Relaxed);
-        if launch >= work.launches.len() {
+        let index = shared.next.fetch_add(1, Relaxed);
+        if index >= work.launches.len() {
             break;
         }
-        me.puts_before.store(pool.stats().puts, Relaxed);
+        let launch = work.launch(index);
+        me.puts_before.store(blocks.stats().puts, Relaxed);
         me.waits_since.store(shared.now() + 1, Relaxed);
         let asked = Instant::now();
-        let item = pool.get();
+        let held = blocks.get(&launch);
         let waited = asked.elapsed();
         me.waits_since.store(0, Relaxed);
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         waits.record(micros).expect("the histogram grows as it must");
-        let item = match item {
-            Ok(item) if shared.over.load(Relaxed) => {
-                // It had been served, and noticed when the run was ended.
-                // SAFETY: nobody has used the item.
-                let put = unsafe { pool.put(item) };
-                if let Err(error) = put {
-                    report(shared, error.into());
-                }
-                break;
-            }
-            Ok(item) => item,
-            // What ended the run, if it was ended.
-            Err(_) if shared.over.load(Relaxed) => break,
+        let held = match held {
+            // What ended the run, if it was ended; or it had been served, and noticed then.
+            _ if shared.over.load(Relaxed) => break,
+            Ok(held) => held,
             Err(error) => {
-                report(shared, describe(&error));
+                report(shared, error);
                 break;
             }
         };
         shared.working.fetch_add(1, Relaxed);
-        let launched = launch_one(work, pool, item, launch, spawner);
+        let pid = S::spawn(held, &launch, spawner);
+        let status = pid.and_then(|pid| pid.wait().context("waiting for the program"));
         shared.working.fetch_sub(1, Relaxed);
-        match launched {
-            Ok(true) => {}
-            Ok(false) => {
-                shared.failed.fetch_add(1, Relaxed);
-            }
+        match status {
+            Ok(status) => shared.failed.fetch_add(u64::from(!status.success()), Relaxed),
             Err(error) => {
-                report(shared, error.context(format!("launch {}", launch + 1)));
+                report(shared, error.context(format!("launch {}", index + 1)));
                 break;
             }
-        }
+        };
         shared.done.fetch_add(1, Relaxed);
     }
     waits
 }
 
-fn describe<E: std::fmt::Display>(error: &GetError<E>) -> anyhow::Error {
-    anyhow!("getting an argument block: {error}")
-}
-
 /// The first trouble is the one that is told; it ends the run.
 fn report(shared: &Shared, error: anyhow::Error) {
     shared.trouble.lock().get_or_insert(error);
-}
-
-/// Starts the program from `item`, puts the item back, and waits for the program; whether
-/// it exited with zero.
-fn launch_one<B: Backend>(
-    work: &Work<'_>,
-    pool: &RawPool<B>,
-    item: NonNull<u8>,
-    launch: usize,
-    spawner: &Spawner,
-) -> Result<bool> {
-    let started = {
-        let memory = NonNull::slice_from_raw_parts(item.cast::<MaybeUninit<u8>>(), ITEM);
-        // SAFETY: the item is ours alone and ITEM bytes long until it is put, below.
-        let memory = unsafe { &mut *memory.as_ptr() };
-        ExecBlock::build(memory, work.program, work.launches.get(launch), work.environment)
-            .map_err(anyhow::Error::from)
-            .and_then(|block| spawner.spawn(&block).context("starting the program"))
-    };
-    // The program has its own copy by now, as after exec.
-    // SAFETY: nothing refers to the item any more.
-    unsafe { pool.put(item) }.context("putting an argument block back")?;
-    let status = started?.wait().context("waiting for the program")?;
-    Ok(status.success())
 }

@@ -7,6 +7,8 @@ mod args;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
+mod blocks;
+#[cfg(not(loom))]
 pub(crate) mod cli;
 #[cfg(not(loom))]
 mod clients;
