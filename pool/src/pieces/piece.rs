@@ -195,14 +195,15 @@ impl<B: Backend> Pieces<B> {
         assert!(to <= self.capacity(), "no room for what is written");
         let init = self.init.max(to);
         let mut at = from;
-        for place in self.uninit(from) {
+        let mut places = self.uninit(from);
+        // Finding a place is a division: none more than is needed.
+        while at < to {
+            let place = places.next().expect("it is within the capacity");
             let bytes = place.len().min(to - at);
-            if bytes == 0 {
-                break;
-            }
             write(&mut place[..bytes]);
             at += bytes;
         }
+        drop(places);
         // Those from `to` to the old `init` were not touched: `uninit` gave them to nobody else.
         self.init = init;
     }
