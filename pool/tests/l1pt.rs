@@ -108,8 +108,10 @@ fn bad_arguments_say_what_is_wrong() {
     assert!(says("--in-use 99").contains("99 % of memory in use leave nothing to forks"));
     assert!(says("--processes 0").contains("invalid value '0'"));
     assert!(says("--idea panic").contains("possible values"));
-    let unwritable = says("--idea shape --memory 2 --processes 4 --forks 4 --json /no/such/file");
+    // Before anything has run.
+    let unwritable = says("--json /no/such/file");
     assert!(unwritable.contains("/no/such/file"), "{unwritable}");
+    assert!(!unwritable.contains("wait ..."), "{unwritable}");
 }
 
 /// Ctrl-C, while all wait: the row comes, and the process ends by itself.

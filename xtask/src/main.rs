@@ -1,7 +1,7 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `features` builds the feature matrix;
+//! models alone and shows each as it ends; `spin` checks the specification; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -11,6 +11,7 @@ mod features;
 mod loom;
 mod peers;
 mod report;
+mod spin;
 mod steps;
 mod test;
 
@@ -39,6 +40,11 @@ enum Task {
         #[arg(long)]
         record: bool,
     },
+    /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
+    Spin {
+        /// Check only the cases with this in their names
+        filter: Option<String>,
+    },
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Features => features::check(false),
         Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
+        Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

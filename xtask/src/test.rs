@@ -2,14 +2,16 @@
 //!
 //! Needs a Rust toolchain and nothing else. Of that, rustfmt and clippy may be
 //! missing: their steps are then skipped aloud, because CI has both. So is the
-//! count of instructions where there is no valgrind, and all that is built of
-//! benches where there is no C compiler and no `make`.
+//! count of instructions where there is no valgrind, the specification where there
+//! is no spin, and all that is built of benches where there is no C compiler and no
+//! `make`.
 
 use crate::bench;
 use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
 use crate::features;
 use crate::loom;
 use crate::peers;
+use crate::spin;
 use crate::steps::Steps;
 
 const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
@@ -89,6 +91,10 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         }
     }
 
+    match spin::missing() {
+        None => steps.run("specification", || spin::run(None))?,
+        Some(why) => steps.skip("specification", why),
+    }
     steps.run("loom models", || loom::run(None, false))?;
 
     steps.run("documentation", || {

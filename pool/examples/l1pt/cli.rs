@@ -79,6 +79,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn play(cli: &Cli) -> Result<()> {
+    if let Some(path) = &cli.json {
+        report::check_json(path)?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let _signals = stop_when_told(&stop).context("cannot wait for Ctrl-C")?;
     let mut rows: Vec<Row> = Vec::new();

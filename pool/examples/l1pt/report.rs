@@ -1,7 +1,7 @@
 //! What an idea did: a row of a table for people, an object of JSON for programs.
 
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -153,13 +153,26 @@ pub(crate) fn print(text: impl Display) -> Result<()> {
     }
 }
 
+/// Whether the rows can be written there: better told before they are made than after.
+pub(crate) fn check_json(path: &Path) -> Result<()> {
+    if path != Path::new("-") {
+        let opened = File::options().append(true).create(true).open(path);
+        opened.with_context(|| unwritable(path))?;
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("cannot write the results to {}", path.display())
+}
+
 /// Writes the rows as a JSON array.
 pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     let json = serde_json::to_string_pretty(rows).context("cannot make JSON of the results")?;
     if path == Path::new("-") {
         return print(json);
     }
-    fs::write(path, json + "\n").with_context(|| format!("cannot write the results to {}", path.display()))
+    fs::write(path, json + "\n").with_context(|| unwritable(path))
 }
 
 /// How far it has come; drawn where standard error is a terminal. Elsewhere, that it has begun.
