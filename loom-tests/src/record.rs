@@ -156,3 +156,39 @@ impl fmt::Debug for Recorder {
         f.debug_tuple("Recorder").field(&self.steps().len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_read_and_written_as_it_is() {
+        let recording = Recording::from_json(STEAL).unwrap();
+        assert!(recording.execution > 0 && !recording.steps.is_empty());
+        assert_eq!(recording.to_json(), STEAL);
+    }
+
+    #[test]
+    #[cfg(not(loom))]
+    fn steps_carry_the_name_of_the_thread_that_did_them() {
+        let recorder = Recorder::new();
+        recorder.i_am("one");
+        recorder.note("before");
+        recorder.clear();
+        recorder.i_am("two");
+        recorder.call("three", "asks");
+        let inside = recorder.clone();
+        let other = thread::spawn(move || inside.outcome("three", "answers"));
+        other.join().unwrap();
+        let step = |who: &str, to: &str, what: &str, outcome| Step {
+            who: who.into(),
+            to: Some(to.into()),
+            what: what.into(),
+            outcome,
+        };
+        let steps = [step("two", "three", "asks", false), step("three", "somebody", "answers", true)];
+        assert_eq!(recorder.steps(), steps);
+        Recorder::default().note("nothing");
+        assert!(Recorder::default().steps().is_empty());
+    }
+}

@@ -55,8 +55,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
+        Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Access;
 
 /// Makes sure, before anything runs, that results can be written to `path`, which `option` named.
 ///
@@ -14,7 +15,8 @@ use anyhow::{Context, Result, bail};
 pub(crate) fn check(option: &str, path: &Path) -> Result<()> {
     let checked = match place(path) {
         Err(error) => Err(error),
-        Ok(Place::Special) => File::options().write(true).open(path).map(drop),
+        // Not opened: whoever reads a FIFO would have seen its end.
+        Ok(Place::Special) => rustix::fs::access(path, Access::WRITE_OK).map_err(Into::into),
         // What will be done in the end, but for the contents.
         Ok(Place::File(path)) => beside(&path).and_then(|beside| {
             let made = File::create_new(&beside).map(drop);
@@ -159,6 +161,20 @@ mod tests {
             assert!(go(Path::new("/dev/null")).is_ok());
             assert!(!Path::new("/dev/null").is_file());
         }
+    }
+
+    #[test]
+    fn who_reads_a_fifo_has_all_of_it() {
+        let scratch = Scratch::new("fifo");
+        let fifo = scratch.0.join("fifo");
+        let status = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(status.success());
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| fs::read(&fifo).unwrap());
+            check("--json", &fifo).unwrap();
+            write(&fifo, b"all").unwrap();
+            assert_eq!(reader.join().unwrap(), b"all");
+        });
     }
 
     #[cfg(target_os = "linux")]
