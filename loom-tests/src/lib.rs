@@ -7,6 +7,7 @@
 //! - [`backends`] has a back-end that a test plays by hand.
 //! - [`biased`] has a biased lock of one owner, and those that lack one edge of it.
 //! - [`caching`] has pools whose threads have caches: that of production, and a naive one.
+//! - [`choosing`] has who waits for any of several pools: that of production, and naive ones.
 //! - [`factories`] has objects that are counted, and factories that are known to be wrong.
 //! - [`historical`] has the protocols that are known to be wrong: back-ends with a weaker
 //!   contract, which the same assertions must catch. Production code has no
@@ -21,6 +22,7 @@ pub mod asking;
 pub mod backends;
 pub mod biased;
 pub mod caching;
+pub mod choosing;
 pub mod factories;
 pub mod historical;
 pub mod naive;

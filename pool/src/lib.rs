@@ -13,6 +13,7 @@
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
 //! - [`pieces`]: buffers that are lists of small items, for those who need no contiguous run.
+//! - [`choose`]: waiting for any of several pools, for a span, a moment, a close.
 //! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
 //!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
@@ -43,6 +44,8 @@
 //!   the thread: the last its cache. Gets of several items allocate the list of them, before they
 //!   wait, and [`pieces`] that grow make room in theirs. A factory allocates what it makes and what
 //!   is driven for it, a [`timer`](Builder::timer) each sleep.
+//!   wait. A factory allocates what it makes and what is driven for it, a
+//!   [`timer`](Builder::timer) each sleep; of what is chosen from, what [`choose`] says.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and
@@ -57,7 +60,9 @@ mod builder;
 mod cache;
 mod cached;
 mod carve;
+pub mod choose;
 mod core;
+mod driver;
 mod error;
 mod getter;
 mod grows;
@@ -68,6 +73,7 @@ mod index;
 mod knobs;
 mod ledger;
 mod lend;
+mod lending;
 mod loan;
 mod local;
 #[cfg(feature = "metrics")]

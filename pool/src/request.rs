@@ -45,7 +45,7 @@ use crate::waiter::{Class, Want};
 pub struct Request<'p, P> {
     pub(crate) pool: &'p P,
     class: Class,
-    patience: Patience,
+    pub(crate) patience: Patience,
 }
 
 impl<P> Clone for Request<'_, P> {
@@ -106,19 +106,19 @@ impl<'p, P> Request<'p, P> {
         self
     }
 
-    fn want(&self, items: u32, caller: &'static Location<'static>) -> Want {
+    pub(crate) fn want(&self, items: u32, caller: &'static Location<'static>) -> Want {
         Want { items, class: self.class, client: Client::NOBODY, caller }
     }
 }
 
 /// A getter of several items, before it looks: it has room for all but the first.
-struct Several {
-    want: Want,
-    rest: Rest,
+pub(crate) struct Several {
+    pub(crate) want: Want,
+    pub(crate) rest: Rest,
 }
 
 /// Why nobody can even begin to wait for so many.
-enum NotSeveral {
+pub(crate) enum NotSeveral {
     TooMany { asked: usize, most: usize },
     NoMemory(usize),
 }
@@ -143,7 +143,7 @@ impl<E> From<NotSeveral> for TryGetError<E> {
 
 impl Several {
     /// `items` for this request, at least one, with room for them in lists of `R` too.
-    fn new<B: Backend, P, R>(
+    pub(crate) fn new<B: Backend, P, R>(
         request: &Request<'_, P>,
         core: &Core<B>,
         items: usize,
@@ -297,7 +297,7 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
 }
 
 impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
-    fn shelf(&self) -> &'p Arc<Shelf<T, B>> {
+    pub(crate) fn shelf(&self) -> &'p Arc<Shelf<T, B>> {
         self.pool.shelf()
     }
 
