@@ -43,9 +43,8 @@
 //!   wait, its first contended lock and its first use of a pool that is not scarce, which set up
 //!   the thread: the last its cache. Gets of several items allocate the list of them, before they
 //!   wait, and [`pieces`] that grow make room in theirs. A factory allocates what it makes and what
-//!   is driven for it, a [`timer`](Builder::timer) each sleep.
-//!   wait. A factory allocates what it makes and what is driven for it, a
-//!   [`timer`](Builder::timer) each sleep; of what is chosen from, what [`choose`] says.
+//!   is driven for it, a [`timer`](Builder::timer) each sleep; of what is chosen from, what
+//!   [`choose`] says.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and

@@ -324,14 +324,14 @@ mod tests {
             .concat();
         assert_eq!(text.len(), layout.strings);
         let mut words = words(4096);
-        let copy = |text: &[u8]| {
-            let text = text.to_vec();
-            move |room: &mut [MaybeUninit<u8>]| room[..text.len()].write_copy_of_slice(&text)
-        };
-        assert_reads_back(&ExecBlock::lay_out(bytes_of(&mut words), layout, copy(&text)).unwrap());
+        let item = bytes_of(&mut words);
+        let block = ExecBlock::lay_out(item, layout, |room| room.write_copy_of_slice(&text));
+        assert_reads_back(&block.unwrap());
         // A string without its NUL is none.
         let cut = &text[..text.len() - 1];
-        assert!(ExecBlock::lay_out(bytes_of(&mut words), layout, copy(cut)).is_err());
+        let item = bytes_of(&mut words);
+        let block = ExecBlock::lay_out(item, layout, |room| room[..cut.len()].write_copy_of_slice(cut));
+        assert!(block.is_err());
     }
 
     #[test]
