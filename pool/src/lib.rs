@@ -123,6 +123,11 @@ pub use waits::WaitStats;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// So do those of the comparison of the four options.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/OPTIONS.md")]
+struct Options;
+
 /// The guide's examples compile and run, with the features that some of them are about.
 #[cfg(all(doctest, feature = "allocator-api2", feature = "bytes"))]
 #[doc = include_str!("../../docs/GUIDE.md")]

@@ -135,7 +135,7 @@ pub(crate) enum Protocol {
     Sleep,
     /// option 1: all that may ever be held is held from the beginning, and the arena never asked again
     Prime,
-    /// option 2: blocks are built in pieces of 4 KiB, and copied out once, when the program is started
+    /// option 2: blocks are built in pieces of 4 KiB, and copied out once, to the one item that all take turns with
     Pieces,
     /// option 3 as posted: a put gives its page back, which others may steal
     Release,
