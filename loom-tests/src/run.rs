@@ -3,7 +3,8 @@
 //! Under loom each model prints a line of what it did, and appends it to the file that
 //! `LOOM_REPORT` names, for `cargo xtask loom`. A known-bad twin must fail, and with
 //! the words that are expected: a model that passes proves nothing until the bug it is
-//! for makes it fail.
+//! for makes it fail. `cargo xtask mutants` seeds such bugs into the code itself, and asks
+//! for a model by its whole name, `LOOM_KNOWN_BAD`.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -74,7 +75,7 @@ mod imp {
 
     use super::Witness;
 
-    /// Set to a twin's name in the process that is to fail in it.
+    /// Set to the name of a twin, or of a model, in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
 
     /// Whether the model is among those that were asked for.
@@ -114,12 +115,15 @@ mod imp {
         bound: Option<(usize, &str)>,
         world: impl Fn() + Send + Sync + 'static,
     ) -> bool {
-        if std::env::var_os(FAIL_IN).is_some() || !is_wanted(name) {
-            return false;
+        let count = Arc::new(Witness::default());
+        match std::env::var_os(FAIL_IN) {
+            Some(chosen) if *chosen == *name => exit_where_it_fails(&count),
+            Some(_) => return false,
+            None if !is_wanted(name) => return false,
+            None => {}
         }
         let kind =
             bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
-        let count = Arc::new(Witness::default());
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
         report(name, count.times(), start.elapsed().as_secs_f64(), &kind, "holds");
@@ -131,7 +135,9 @@ mod imp {
     pub(super) fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
         if let Some(chosen) = std::env::var_os(FAIL_IN) {
             if *chosen == *name {
-                fail(world);
+                let count = Arc::new(Witness::default());
+                exit_where_it_fails(&count);
+                check(&count, None, world);
             }
             return;
         }
@@ -156,15 +162,13 @@ mod imp {
 
     const FAILED: &str = "the world failed in execution ";
 
-    fn fail(world: impl Fn() + Send + Sync + 'static) {
-        let count = Arc::new(Witness::default());
+    fn exit_where_it_fails(count: &Arc<Witness>) {
         let executions = count.clone();
         std::panic::set_hook(Box::new(move |panic| {
             let message = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
             println!("{FAILED}{} {message}", executions.times());
             std::process::exit(101);
         }));
-        check(&count, None, world);
     }
 }
 

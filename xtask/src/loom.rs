@@ -11,16 +11,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::thread;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::cargo::{cargo, loom_target_dir, shown, with_loom};
+use crate::cargo::{cargo, jobs, loom_target_dir, shown, with_loom};
 use crate::report::{Heading, Model, Tally, take_lines};
 
 /// What a whole run must have explored: the scenarios, and the twin of each. A model that
 /// is renamed is renamed here; one that vanishes is missed.
-const EXPECTED: &[&str] = &[
+pub(crate) const EXPECTED: &[&str] = &[
     "put_reaches_the_sleeper",
     "put_reaches_the_sleeper/bypass",
     "put_reaches_the_sleeper/status_quo",
@@ -262,13 +262,8 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
 
 /// Release, because loom's cost is the production code run many times over.
 fn command(filter: Option<&str>) -> Command {
-    // At most two jobs; an environment that asks for one gets one.
-    let jobs = match env::var("CARGO_BUILD_JOBS").as_deref() {
-        Ok("1") => "1",
-        _ => "2",
-    };
     let mut command = cargo();
-    with_loom(command.args(["test", "--release"])).args(["-j", jobs]);
+    with_loom(command.args(["test", "--release"])).args(["-j", jobs()]);
     if filter.is_some() {
         command.args(["-p", "loom-tests", "--tests"]);
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `spin` checks the specification; `features` builds the feature matrix;
+//! models alone and shows each as it ends; `mutants` says which of them catches which bug; `spin` checks the specification; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -9,6 +9,7 @@ mod bench;
 mod cargo;
 mod features;
 mod loom;
+mod mutants;
 mod peers;
 mod report;
 mod spin;
@@ -37,6 +38,8 @@ enum Task {
         /// Run only the models with this in their names
         filter: Option<String>,
     },
+    /// Bugs seeded into the protocol, one at a time: each must be caught by the model named for it
+    Mutants(mutants::Args),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Features => features::check(false),
         Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
