@@ -22,6 +22,8 @@ pub enum Flaw {
     KeepsFirstWaker,
     /// A raised limit wakes nobody.
     RaisesQuietly,
+    /// What everybody waits for wakes one, as `notify_one` does.
+    OpensForOne,
     /// A drain destroys idle objects before it takes them out of the list.
     DestroysInPlace,
 }
@@ -113,6 +115,21 @@ impl Naive {
             if self.flaw == Flaw::RaisesQuietly { None } else { self.wake_one(&mut state) }
         };
         if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Nobody has to wait any more.
+    pub fn open(&self) {
+        let mut wakers = {
+            let mut state = self.state.lock();
+            state.limit = usize::MAX;
+            std::mem::take(&mut state.waiters)
+        };
+        if self.flaw == Flaw::OpensForOne {
+            wakers.truncate(1);
+        }
+        for (_, waker) in wakers {
             waker.wake();
         }
     }

@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
@@ -119,6 +119,8 @@ pub(crate) const EXPECTED: &[&str] = &[
     "close/taken_before_commit",
     "close/against_put",
     "close/releases_nothing",
+    "close/tells_all",
+    "close/tells_one",
     "drain/against_get_and_put",
     "drain/releases_nothing",
     "limit/lowered_while_growing",
@@ -126,6 +128,8 @@ pub(crate) const EXPECTED: &[&str] = &[
     "limit/raised_for_waiter",
     "limit/raised_quietly",
     "limit/lowered_and_raised",
+    "limit/lowered_below_want",
+    "limit/lowered_piece_by_piece",
     "factories/failure_against_waiter",
     "factories/failure_on_own_thread",
     "factories/failure_keeps_slot",
@@ -150,6 +154,8 @@ pub(crate) const EXPECTED: &[&str] = &[
     "bypass/once",
     "bypass/never",
     "bypass/twice",
+    "bypass/oldest_first",
+    "bypass/who_looks_first",
     "bias/pass_against_revoke",
     "bias/passes_again",
     "bias/revoked_again",

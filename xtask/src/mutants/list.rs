@@ -141,9 +141,8 @@ mod tests {
                 assert!(tests.contains(&format!("\"{model}\"")), "{}: {model} is not there", mutant.name);
             }
         }
-        let by_loom = |mutant: &&Mutant| {
-            matches!(mutant.judge, Judge::Model { .. }) && mutant.equivalent.is_none()
-        };
+        let by_loom =
+            |mutant: &&Mutant| matches!(mutant.judge, Judge::Model { .. }) && mutant.equivalent.is_none();
         assert!(all.iter().filter(by_loom).count() >= 30, "issue: at least thirty are caught by loom");
     }
 }
