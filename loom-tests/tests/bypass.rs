@@ -101,3 +101,50 @@ fn whoever_looks_first() {
         in_order(|| pool.get_async(), puts, ());
     });
 }
+
+/// One waits, and keeps what it gets. Another puts what it has, and passes as often as it can.
+fn passes(bypass: u32) -> u32 {
+    let arena = arena(1, 0);
+    let pool = Arc::new(pages(1).bypass(bypass).build(arena.clone()).unwrap());
+    let item = Item::from(pool.try_get().unwrap());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut waiter = Box::pin(pool.get_async());
+    assert!(waiter.as_mut().poll(&mut context).is_pending());
+    let other = {
+        let pool = pool.clone();
+        spawn(move || {
+            put(&pool, item);
+            let mut passes = 0;
+            while passes < 2
+                && let Ok(item) = pool.try_get()
+            {
+                passes += 1;
+                put(&pool, item);
+            }
+            passes
+        })
+    };
+    let early = waiter.as_mut().poll(&mut context);
+    let passes = other.join().unwrap();
+    assert!(passes <= 1, "passed {passes} times");
+    let served = if early.is_ready() { early } else { waiter.as_mut().poll(&mut context) };
+    let Poll::Ready(item) = served else { panic!("passed, and forgotten") };
+    put(&pool, item.unwrap());
+    drop(waiter);
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+    passes
+}
+
+#[test]
+fn passed_once_and_no_more() {
+    witnessed("bypass/passed_once", "passed", |passed| passed.saw(passes(1) == 1));
+}
+
+#[test]
+fn passed_more_often_than_allowed() {
+    known_bad("bypass/passed_twice", "passed 2 times", || {
+        passes(2);
+    });
+}

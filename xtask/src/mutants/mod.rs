@@ -37,8 +37,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only the mutants with this in their names, files, promises or judges
-    filter: Option<String>,
+    /// Only the mutants with any of these in their names, files, promises or judges
+    filters: Vec<String>,
     /// Say which there are, and do nothing
     #[arg(long)]
     list: bool,
@@ -96,9 +96,10 @@ impl Outcome {
 /// Judges the mutants that are asked for, or all.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let all = list::load()?;
-    let chosen: Vec<_> =
-        all.iter().filter(|mutant| args.filter.as_ref().is_none_or(|part| mutant.has(part))).collect();
-    ensure!(!chosen.is_empty(), "no mutant has `{}` in it", args.filter.as_deref().unwrap_or_default());
+    let is_chosen =
+        |mutant: &&Mutant| args.filters.is_empty() || args.filters.iter().any(|part| mutant.has(part));
+    let chosen: Vec<_> = all.iter().filter(is_chosen).collect();
+    ensure!(!chosen.is_empty(), "no mutant has any of {:?} in it", args.filters);
     if args.list {
         for mutant in &chosen {
             println!("{:<40} {:<4} {:<44} {}", mutant.name, mutant.promise, mutant.judge, mutant.rule);
