@@ -6,7 +6,7 @@
 //! is argued to be equivalent, and must hold.
 //!
 //! The work is done on a copy under the target directory, which has a build of its own: the working
-//! tree is never changed, whatever ends the run. First the judges must hold without any mutant. Then
+//! tree is never changed, whatever ends the run. First it sees that no judge fails without any mutant. Then
 //! each mutant is built, which is most of the time, and its judge has [`LIMIT`] to fail. A mutant
 //! that does not compile, or whose text is not in the code just once, is a mistake in the list: it
 //! is kept in step with the code, and `cargo xtask test` checks that.
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Write what came of each to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Do not see first whether the judges hold without a mutant
+    /// Do not see first that no judge fails without a mutant
     #[arg(long)]
     trust: bool,
 }
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let bench = Bench::new(&tree);
     if !args.trust {
-        judges_hold(&bench, &chosen)?;
+        judges_do_not_fail(&bench, &chosen)?;
     }
     let mut rows = Vec::new();
     println!(
@@ -150,20 +150,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without a mutant every judge must hold: what fails anyway judges nothing.
-fn judges_hold(bench: &Bench<'_>, chosen: &[&Mutant]) -> anyhow::Result<()> {
+/// Without a mutant no judge may fail: what fails anyway judges nothing.
+fn judges_do_not_fail(bench: &Bench<'_>, chosen: &[&Mutant]) -> anyhow::Result<()> {
     let started = Instant::now();
     let judges: BTreeSet<&Judge> = chosen.iter().map(|mutant| &mutant.judge).collect();
     let built = bench.build(&judges)?;
+    let mut silent = 0;
     for judge in &judges {
-        let verdict = bench.ask(judge, &built)?;
-        match verdict {
+        match bench.ask(judge, &built)? {
             Verdict::Holds { .. } => {}
             Verdict::Fails { message, .. } => bail!("{judge} fails without a mutant: {message}"),
-            Verdict::Silent => bail!("{judge} does not end in {} s without a mutant", LIMIT.as_secs()),
+            // It may be larger than that. With a mutant it has no more time to fail in.
+            Verdict::Silent => silent += 1,
         }
     }
-    println!("{} judges hold without a mutant, {:.0} s\n", judges.len(), started.elapsed().as_secs_f64());
+    println!(
+        "no judge of {} fails without a mutant ({silent} go on after {} s), {:.0} s\n",
+        judges.len(),
+        LIMIT.as_secs(),
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
