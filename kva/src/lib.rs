@@ -3,8 +3,8 @@
 //! An [`Arena`] hands out *spans*, contiguous runs of *quanta*, by [`Shape`]: a length
 //! and an alignment. Behind it is a [`Region`]: reserved address space, memory of
 //! yours, or nothing, for an arena of numbers. It never hands out more than it has;
-//! who asks for more waits, in order, asleep ([`Arena::alloc`]) or as a token
-//! ([`Arena::ask`]).
+//! who asks for more waits, in order, asleep ([`Arena::alloc`]), as a future
+//! ([`Arena::alloc_async`]) or as a token ([`Arena::ask`]).
 //!
 //! What sets it apart is what a free does. It does not make quanta free and wake
 //! somebody who may find them gone: it *grants* them, under one lock, to the request
@@ -43,8 +43,8 @@ pub mod sync;
 #[doc(hidden)]
 pub use arena::empty_block;
 pub use arena::{
-    AllocError, Arena, ArenaError, Client, ClientError, FreeError, Heir, Reclaim, Relocate, Relocation,
-    Shortage, SpanAtError, SpanGrow,
+    Alloc, AllocError, Arena, ArenaError, Client, ClientError, FreeError, Heir, Reclaim, Relocate,
+    Relocation, Shortage, SpanAtError, SpanGrow,
 };
 pub use clock::{Clock, NEVER};
 pub use frames::{

@@ -7,8 +7,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A live entry is in `order` or `held_back`, except a sleeper that was answered: it keeps
-//!    its entry, out of both, until it wakes and takes its answer.
+//! 1. A live entry is in `order` or `held_back`, except a sleeper, thread or task, that was answered:
+//!    it keeps its entry, out of both, until it looks and takes its answer.
 //! 2. `parked` holds spans that were freed to grows on their way here, and to no others.
 //!    Who comes takes what is parked, or lets it go; who is forgotten lets it go; a claim
 //!    is spent when its grow leaves: so none is parked for a grow that will not come.
@@ -44,8 +44,10 @@ pub(crate) const LOOKAHEAD: usize = 16;
 pub(crate) enum Asker {
     /// A grow token: answered by delivering to it.
     Grow(SpanGrow),
-    /// A thread asleep in [`Arena::alloc`](crate::Arena::alloc), and the grow whose
-    /// claims it takes, if it is asleep for one.
+    /// A thread asleep in [`Arena::alloc`](crate::Arena::alloc), or a task that awaits
+    /// [`Arena::alloc_async`](crate::Arena::alloc_async), and the grow whose claims it takes, if it
+    /// is asleep for one. A task's waker is callers' code: it is moved under the lock, and never
+    /// cloned, woken or dropped there (P8).
     Sleeper { waker: Waker, claim: Option<GrowId> },
 }
 
@@ -346,6 +348,15 @@ impl Requests {
         };
         self.vacant.push(at);
         Some(answer)
+    }
+
+    /// Leaves another waker with a sleeper that waits. The one it had is to be dropped outside the
+    /// lock.
+    pub(crate) fn rearm(&mut self, at: u32, waker: Waker) -> Waker {
+        let State::Waiting(Asker::Sleeper { waker: left, .. }) = &mut self.entries[at as usize].state else {
+            unreachable!("a sleeper's entry waits, or has its answer (invariant 1)")
+        };
+        std::mem::replace(left, waker)
     }
 
     pub(crate) fn asker(&self, at: u32) -> &Asker {

@@ -15,6 +15,7 @@ use kva::{
 use pool::{Backend, PageAllocator};
 
 use crate::backends::Manual;
+use crate::record::Recorder;
 use crate::world::one;
 
 /// `page` in quanta of the arena.
@@ -94,6 +95,7 @@ unsafe impl Backend for SleepsUnreachably {
 pub struct FreeThenWake {
     arena: Arena,
     sleepers: Arc<Mutex<Sleepers>>,
+    recorder: Recorder,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +110,13 @@ impl FreeThenWake {
     /// Over `arena`, whose own queue is never used.
     #[must_use]
     pub fn new(arena: Arena) -> Self {
-        Self { arena, sleepers: Arc::default() }
+        Self::recorded(arena, Recorder::default())
+    }
+
+    /// The same, which notes what it does.
+    #[must_use]
+    pub fn recorded(arena: Arena, recorder: Recorder) -> Self {
+        Self { arena, sleepers: Arc::default(), recorder }
     }
 
     /// A span, sleeping for it as long as it takes.
@@ -119,19 +127,29 @@ impl FreeThenWake {
     /// # Panics
     /// Never: there is no deadline.
     pub fn alloc_span(&self, shape: Shape) -> Result<Span, AllocError> {
+        let recorder = &self.recorder;
+        recorder.call("arena", "alloc, and sleep for it");
         let mut seen = None;
         let found = block_on_until(None, |waker| {
             loop {
+                if seen.is_some() {
+                    recorder.call("arena", "looks again");
+                }
                 match self.arena.try_alloc(shape) {
-                    Err(AllocError::Scarce) => {}
-                    other => return Poll::Ready(other),
+                    Err(AllocError::Scarce) => recorder.outcome("arena", "none is free"),
+                    other => {
+                        recorder.outcome("arena", if other.is_ok() { "a page" } else { "closed" });
+                        return Poll::Ready(other);
+                    }
                 }
                 let mut sleepers = self.sleepers.lock();
                 if sleepers.closed {
+                    recorder.outcome("arena", "closed");
                     return Poll::Ready(Err(AllocError::Closed));
                 }
                 if seen == Some(sleepers.frees) {
                     sleepers.wakers.push(waker.clone());
+                    recorder.note("asleep in the arena");
                     return Poll::Pending;
                 }
                 // Somebody freed since we looked, or we never noted: look again.
@@ -147,6 +165,7 @@ impl FreeThenWake {
     /// If it is not taken.
     pub fn free_span(&self, span: Span) {
         self.arena.free(span).expect("a span that is taken");
+        self.recorder.note_of("arena", "the page is free, for anybody");
         self.wake(|sleepers| sleepers.frees += 1);
     }
 
@@ -162,6 +181,7 @@ impl FreeThenWake {
             std::mem::take(&mut sleepers.wakers)
         };
         for waker in wakers {
+            self.recorder.inside("arena", "getter", "wake");
             waker.wake();
         }
     }
@@ -188,6 +208,7 @@ unsafe impl PageAllocator for FreeThenWake {
         Ok(span.map(|span| Backend::base(&self.arena, &span)))
     }
     fn free(&self, base: NonNull<u8>, _: Layout) {
+        self.recorder.inside("pool", "arena", "free: a getter sleeps there");
         // SAFETY: the page is the caller's, who gives it back.
         let span = unsafe { self.arena.span_at(base) };
         self.free_span(span.expect("a page starts with a span"));

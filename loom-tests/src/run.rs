@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kva::sync::Arc;
 
+use crate::record::Recorder;
+
 /// Explores `world` exhaustively; with real threads, runs it many times.
 pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, None, world);
@@ -64,16 +66,34 @@ pub fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 's
     imp::known_bad(name, expected, world);
 }
 
+/// As [`known_bad`], of a world that notes its steps. Those of the execution in which it fails are
+/// what `loom-tests/recordings/FILE` has, which is `committed`; with `LOOM_RECORD` set to
+/// anything they are written there.
+///
+/// # Panics
+/// Also if they differ from what is committed, or cannot be written.
+pub fn recorded(
+    name: &str,
+    expected: &str,
+    file: &str,
+    committed: &str,
+    world: impl Fn(&Recorder) + Send + Sync + 'static,
+) {
+    imp::recorded(name, expected, file, committed, world);
+}
+
 #[cfg(loom)]
 mod imp {
-    use std::fs::OpenOptions;
+    use std::fs::{self, OpenOptions};
     use std::io::Write;
+    use std::path::Path;
     use std::process::Command;
     use std::time::Instant;
 
     use kva::sync::Arc;
 
     use super::Witness;
+    use crate::record::{Recorder, Recording};
 
     /// Set to the name of a twin, or of a model, in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
@@ -117,7 +137,7 @@ mod imp {
     ) -> bool {
         let count = Arc::new(Witness::default());
         match std::env::var_os(FAIL_IN) {
-            Some(chosen) if *chosen == *name => exit_where_it_fails(&count),
+            Some(chosen) if *chosen == *name => exit_where_it_fails(name, &count, &Recorder::default()),
             Some(_) => return false,
             None if !is_wanted(name) => return false,
             None => {}
@@ -130,19 +150,54 @@ mod imp {
         true
     }
 
-    /// In a process of its own, which ends where the world fails: loom cannot unwind a
-    /// deadlock through destructors that take a lock.
     pub(super) fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
-        if let Some(chosen) = std::env::var_os(FAIL_IN) {
-            if *chosen == *name {
-                let count = Arc::new(Witness::default());
-                exit_where_it_fails(&count);
-                check(&count, None, world);
-            }
+        caught(name, expected, &Recorder::default(), world);
+    }
+
+    pub(super) fn recorded(
+        name: &str,
+        expected: &str,
+        file: &str,
+        committed: &str,
+        world: impl Fn(&Recorder) + Send + Sync + 'static,
+    ) {
+        let recorder = Recorder::new();
+        let inside = recorder.clone();
+        let caught = caught(name, expected, &recorder, move || world(&inside));
+        let Some(recording) = caught else { return };
+        let found = recording.to_json();
+        if std::env::var_os(RECORD).is_some() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(file);
+            fs::write(&path, found).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            println!("{name}: recorded in {}", path.display());
             return;
         }
+        assert!(
+            found == committed,
+            "{name}: loom found another execution than recordings/{file} has; if it is a good one, \
+             `cargo xtask loom --record` writes it there. Found:\n{found}"
+        );
+    }
+
+    /// Set to anything where what is recorded is to be written to its file.
+    const RECORD: &str = "LOOM_RECORD";
+
+    /// Explores in a process of its own, which ends where the world fails: loom cannot unwind a
+    /// deadlock through destructors that take a lock. What was noted in that execution.
+    fn caught(
+        name: &str,
+        expected: &str,
+        recorder: &Recorder,
+        world: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Recording> {
+        if let Some(chosen) = std::env::var_os(FAIL_IN) {
+            if *chosen == *name {
+                fail(name, recorder, world);
+            }
+            return None;
+        }
         if !is_wanted(name) {
-            return;
+            return None;
         }
         let start = Instant::now();
         let this = std::env::current_exe().expect("this test's own binary");
@@ -153,27 +208,47 @@ mod imp {
         let (_, told) = told.unwrap_or_else(|| {
             panic!("{name}: a known-bad twin held in all executions, so the model cannot fail:\n{output}")
         });
-        let (executions, message) = told.split_once(' ').expect("a number and a message");
-        assert!(message.contains(expected), "{name} failed, but not as expected: {message}");
+        let (_, recording) = output.split_once(NOTED).expect("what was noted");
+        let recording = Recording::from_json(recording).expect("a recording");
+        let message = &recording.failed;
+        assert!(message.contains(expected), "{name} failed, but not as expected: {told}");
         let seconds = start.elapsed().as_secs_f64();
-        let executions = executions.parse().expect("a number");
-        report(name, executions, seconds, "exhaustive", &format!("caught: {message}"));
+        report(name, recording.execution, seconds, "exhaustive", &format!("caught: {message}"));
+        Some(recording)
     }
 
     const FAILED: &str = "the world failed in execution ";
+    const NOTED: &str = "what was noted in it: ";
 
-    fn exit_where_it_fails(count: &Arc<Witness>) {
-        let executions = count.clone();
+    /// From now on a panic is told, with what was noted before it, and ends the process.
+    fn exit_where_it_fails(name: &str, count: &Arc<Witness>, recorder: &Recorder) {
+        let (executions, noted, model) = (count.clone(), recorder.clone(), name.to_owned());
         std::panic::set_hook(Box::new(move |panic| {
-            let message = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
-            println!("{FAILED}{} {message}", executions.times());
+            let failed = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
+            let execution = executions.times();
+            println!("{FAILED}{execution} {failed}");
+            let recording = Recording { model: model.clone(), execution, failed, steps: noted.steps() };
+            print!("{NOTED}{}", recording.to_json());
             std::process::exit(101);
         }));
+    }
+
+    fn fail(name: &str, recorder: &Recorder, world: impl Fn() + Send + Sync + 'static) {
+        let count = Arc::new(Witness::default());
+        exit_where_it_fails(name, &count, recorder);
+        let noted = recorder.clone();
+        check(&count, None, move || {
+            // Each execution is a story of its own.
+            noted.clear();
+            world();
+        });
     }
 }
 
 #[cfg(not(loom))]
 mod imp {
+    use crate::record::Recorder;
+
     const ROUNDS: usize = 200;
 
     pub(super) fn model(_: &str, _: Option<(usize, &str)>, world: impl Fn() + Send + Sync + 'static) -> bool {
@@ -184,6 +259,16 @@ mod imp {
     }
 
     pub(super) fn known_bad(name: &str, _: &str, _: impl Fn() + Send + Sync + 'static) {
+        println!("{name}: skipped, only loom finds the execution");
+    }
+
+    pub(super) fn recorded(
+        name: &str,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: impl Fn(&Recorder) + Send + Sync + 'static,
+    ) {
         println!("{name}: skipped, only loom finds the execution");
     }
 }

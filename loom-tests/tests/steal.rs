@@ -9,7 +9,8 @@ use kva::sync::thread::spawn;
 use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Refusal, Sink, Span};
 use loom_tests::historical::FreeThenWake;
-use loom_tests::run::{Witness, known_bad, model, witnessed};
+use loom_tests::record::{Recorder, STEAL};
+use loom_tests::run::{Witness, known_bad, model, recorded, witnessed};
 use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, one, pages, put};
 use pool::{ArenaPages, Awaited, Classic, GetError, PageAllocator, RawPool};
 
@@ -24,30 +25,44 @@ fn passing_thief<A>(
     free: impl Fn(&A, Span),
     close: impl Fn(&A),
     released: &Witness,
+    recorder: &Recorder,
 ) where
     A: PageAllocator<Error = AllocError> + Clone,
 {
+    recorder.i_am("holder");
     let arena = arena(1, 0);
     let pages = allocator(arena.clone());
     let pool = pool_of_one(pages.clone());
     let item = pool.try_get().unwrap();
+    recorder.note("has the only item");
     let getter = {
-        let pool = pool.clone();
+        let (pool, recorder) = (pool.clone(), recorder.clone());
         spawn(move || {
+            recorder.i_am("getter");
+            recorder.call("pool", "get");
             pool.get().is_ok_and(|item| {
+                recorder.outcome("pool", "an item");
                 put(&pool, item);
                 true
             })
         })
     };
     let thief = {
-        let arena = arena.clone();
-        spawn(move || arena.try_alloc(one()).ok())
+        let (arena, recorder) = (arena.clone(), recorder.clone());
+        spawn(move || {
+            recorder.i_am("thief");
+            let stolen = arena.try_alloc(one()).ok();
+            // Noted together: what comes in between is no part of the theft.
+            recorder.call("arena", "a page, if there is one now");
+            recorder.outcome("arena", if stolen.is_some() { "a page" } else { "none is free" });
+            stolen
+        })
     };
+    recorder.call("pool", "put");
     put(&pool, item);
     let stolen = thief.join().unwrap();
     if stolen.is_some() {
-        // Ends a getter that would sleep for ever.
+        recorder.call("arena", "close: who sleeps would sleep for ever");
         close(&pages);
     }
     let got = getter.join().unwrap();
@@ -66,15 +81,21 @@ fn passing_thief<A>(
 #[test]
 fn a_passing_thief_gets_nothing() {
     witnessed("steal", "the page was released", |released| {
-        passing_thief(ArenaPages, |_, _| {}, |_| {}, released);
+        passing_thief(ArenaPages, |_, _| {}, |_| {}, released, &Recorder::default());
     });
 }
 
 #[test]
 fn without_a_claim_the_page_is_lost() {
-    known_bad("steal/no_claim", "the page was stolen", || {
-        let released = Witness::default();
-        passing_thief(FreeThenWake::new, FreeThenWake::free_span, FreeThenWake::close, &released);
+    recorded("steal/no_claim", "the page was stolen", "steal.json", STEAL, |recorder| {
+        let (released, pages) = (Witness::default(), recorder.clone());
+        passing_thief(
+            move |arena| FreeThenWake::recorded(arena, pages.clone()),
+            FreeThenWake::free_span,
+            FreeThenWake::close,
+            &released,
+            recorder,
+        );
     });
 }
 

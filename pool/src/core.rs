@@ -29,7 +29,7 @@ use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
 use crate::todo::{Heir, Todo};
 use crate::trace::event;
-use crate::waiter::{Class, Queue, Want};
+use crate::waiter::{Class, Queue, Want, Watched, Watchers};
 use crate::waits::Waits;
 use kva::panics::FirstPanic;
 
@@ -689,6 +689,16 @@ impl<B: Backend> Core<B> {
     /// What people call it.
     pub(crate) fn label(&self) -> &str {
         self.name.as_deref().unwrap_or("(no name)")
+    }
+}
+
+/// Whose end is its close.
+impl<B: Backend> Watched for Core<B> {
+    type Error = B::Error;
+
+    fn with_watchers<R>(&self, f: impl FnOnce(bool, &mut Watchers<B::Error>) -> R) -> R {
+        let state = &mut *self.lock();
+        f(state.closed, &mut state.queue.watchers)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One get, from the first look to its end: a state machine that a thread drives by
 //! sleeping, and a task by polling.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +12,7 @@ use kva::{Answer, GrowId, NEVER, Refusal, Work};
 
 use crate::backend::Backend;
 use crate::core::{Core, Kept, Unsaid};
+use crate::driver::Driver;
 use crate::error::GetError;
 use crate::loan::{Loans, Rest};
 use crate::state::Step;
@@ -57,15 +57,6 @@ impl Drop for Works {
         }
         panics.go_on();
     }
-}
-
-/// Who drives a getter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// A thread, whose waker is ours.
-    Thread,
-    /// A task, whose waker is the caller's code: it is cloned before the lock is taken.
-    Task,
 }
 
 /// One get. Dropping it cancels: what it was served in the last moment goes to the next.
@@ -147,7 +138,7 @@ impl Progress {
 
 impl<'a, B: Backend> Getter<'a, B> {
     /// One who has not looked yet. `rest` has room for all but the first item.
-    fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
+    pub(crate) fn new(core: &'a Arc<Core<B>>, want: Want, rest: Rest, patience: Patience) -> Self {
         let node = Waiter::new(want, rest, patience.asked_at, patience.returns);
         let progress = Progress {
             started: false,
@@ -193,15 +184,11 @@ impl<'a, B: Backend> Getter<'a, B> {
         let core = self.core;
         let mut getter = std::pin::pin!(self);
         let outcome = block_on(|waker, passed| {
-            if let Poll::Ready(outcome) = getter.as_mut().poll_by(Driver::Thread, waker) {
+            let mut driver = Driver::Thread { waker, passed };
+            if let Poll::Ready(outcome) = getter.as_mut().poll_driven(&mut driver) {
                 return ControlFlow::Break(outcome);
             }
-            if let Some(moment) = passed
-                && let Some(outcome) = getter.as_mut().time_is_up(moment)
-            {
-                return ControlFlow::Break(outcome);
-            }
-            let until = getter.progress.until();
+            let until = getter.until();
             if until.is_none() {
                 getter.as_mut().falls_asleep();
             }
@@ -211,6 +198,11 @@ impl<'a, B: Backend> Getter<'a, B> {
             core.note_got_all(loans);
         }
         outcome
+    }
+
+    /// When it has to be driven though nobody woke it.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.progress.until()
     }
 
     /// Nothing is left to do for it but to sleep, unless it drives something.
@@ -230,8 +222,28 @@ impl<'a, B: Backend> Getter<'a, B> {
         (this.core, node, &mut this.progress)
     }
 
-    fn poll_by(self: Pin<&mut Self>, driver: Driver, waker: &Waker) -> Poll<Outcome<B::Error>> {
+    /// Goes on, as far as it gets without waiting. A task has no clock but the one that the pool was
+    /// told of: its patience is looked at when it is polled.
+    pub(crate) fn poll_driven(
+        mut self: Pin<&mut Self>,
+        driver: &mut Driver<'_, '_>,
+    ) -> Poll<Outcome<B::Error>> {
+        let passed = self.until().filter(|until| driver.is_past(*until));
+        if let Poll::Ready(outcome) = self.as_mut().poll_by(driver) {
+            return Poll::Ready(outcome);
+        }
+        if let Driver::Task(context) = driver {
+            return self.look_at_the_time(context);
+        }
+        match passed.and_then(|moment| self.time_is_up(moment)) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_by(self: Pin<&mut Self>, driver: &Driver<'_, '_>) -> Poll<Outcome<B::Error>> {
         let (core, node, progress) = self.parts();
+        let waker = driver.waker();
         if progress.started {
             match progress.news(node, waker) {
                 News::None if progress.left.as_ref().is_none_or(|left| left.will_wake(waker)) => {
@@ -250,10 +262,7 @@ impl<'a, B: Backend> Getter<'a, B> {
         loop {
             // Only if the last was left: no code of callers' may come between a page that it brought
             // and the lock (P5).
-            leaves.get_or_insert_with(|| match driver {
-                Driver::Thread => Cow::Borrowed(waker),
-                Driver::Task => Cow::Owned(waker.clone()),
-            });
+            leaves.get_or_insert_with(|| driver.leaves());
             let brought = std::mem::take(&mut progress.has_brought);
             match core.change(|state, todo| {
                 if let Some(arrival) = gathered.take() {
@@ -305,7 +314,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                 Step::Sleep if progress.page_by.is_none() => progress.begin_to_wait(),
                 Step::Sleep => {}
             }
-            if driver == Driver::Task {
+            if driver.is_task() {
                 // To know it again without the lock. Free, if it is the one that is there.
                 match &mut progress.left {
                     Some(left) => left.clone_from(waker),
@@ -317,6 +326,29 @@ impl<'a, B: Backend> Getter<'a, B> {
                 News::None => return Poll::Pending,
                 News::Kicked => {}
                 News::Done(outcome) => return Poll::Ready(progress.end(core, outcome)),
+            }
+        }
+    }
+
+    fn look_at_the_time(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<B::Error>> {
+        let mut rang = false;
+        loop {
+            let (core, _, progress) = self.as_mut().parts();
+            let Some(until) = progress.until() else { return Poll::Pending };
+            if Instant::now() < until {
+                if rang {
+                    // A clock that is always early must not keep the executor from others.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                // The runtime's clock need not be the system's: in tests it may run ahead.
+                rang = core.timer.as_ref().is_some_and(|timer| progress.alarm.rings(timer, until, context));
+                if !rang {
+                    return Poll::Pending;
+                }
+            }
+            if let Some(outcome) = self.as_mut().time_is_up(until) {
+                return Poll::Ready(outcome);
             }
         }
     }
@@ -367,35 +399,12 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 }
 
-/// As a task drives it. It has no clock to wake it but the one that the pool was told of: its
-/// patience is looked at when it is polled.
+/// As a task drives it.
 impl<B: Backend> Future for Getter<'_, B> {
     type Output = Outcome<B::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(outcome) = self.as_mut().poll_by(Driver::Task, context.waker()) {
-            return Poll::Ready(outcome);
-        }
-        let mut rang = false;
-        loop {
-            let (core, _, progress) = self.as_mut().parts();
-            let Some(until) = progress.until() else { return Poll::Pending };
-            if Instant::now() < until {
-                if rang {
-                    // A clock that is always early must not keep the executor from others.
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                // The runtime's clock need not be the system's: in tests it may run ahead.
-                rang = core.timer.as_ref().is_some_and(|timer| progress.alarm.rings(timer, until, context));
-                if !rang {
-                    return Poll::Pending;
-                }
-            }
-            if let Some(outcome) = self.as_mut().time_is_up(until) {
-                return Poll::Ready(outcome);
-            }
-        }
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_driven(&mut Driver::Task(context))
     }
 }
 

@@ -14,6 +14,7 @@ use kva::sync::Arc;
 use crate::backend::Backend;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
+use crate::lending::Lending;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::object::Shelf;
 use crate::waiter::Want;
@@ -55,18 +56,12 @@ impl<T, B: Backend> Shelf<T, B> {
     pub(crate) async fn lend_async(
         self: &Arc<Self>,
         want: Want,
-        mut rest: Rest,
+        rest: Rest,
         patience: Patience,
     ) -> Result<Good, GetError<B::Error>> {
-        let mut patience = self.came_now(patience);
-        loop {
-            let loans = Getter::get_async(&self.core, want, rest, patience).await?;
-            if let Some(good) = self.ready(loans).await.map_err(GetError::Construct)? {
-                return Ok(good);
-            }
-            rest = Rest::of(want.items).ok_or(GetError::NoMemory(want.items as usize))?;
-            patience.returns = true;
-        }
+        let patience = self.came_now(patience);
+        let held = Lending::new(&self.core, want, rest, patience, |loans| self.ready(loans)).await?;
+        Ok(held.into_parts())
     }
 
     /// Gets what is wanted if it can be had right now.
@@ -84,7 +79,7 @@ impl<T, B: Backend> Shelf<T, B> {
     }
 
     /// So that one whose object is not good does not lose its place in line.
-    fn came_now(&self, patience: Patience) -> Patience {
+    pub(crate) fn came_now(&self, patience: Patience) -> Patience {
         if B::CREATES && self.validates() {
             Patience { asked_at: self.core.clock.now(), ..patience }
         } else {

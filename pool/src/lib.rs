@@ -12,6 +12,8 @@
 //!   them back first. [`Local`] and [`RawLocal`] are a thread's own handles, a little faster.
 //! - [`Request`]: a get with more to say: critical, with a deadline, for several items, as a
 //!   future, as a [`Reservation`].
+//! - [`pieces`]: buffers that are lists of small items, for those who need no contiguous run.
+//! - [`choose`]: waiting for any of several pools, for a span, a moment, a close.
 //! - The features `bytes` and `allocator-api2`: items of a [`RawPool`] as buffers that freeze into
 //!   `Bytes`, and as the memory of collections.
 //! - [`Backend`]: where pages come from. A [`kva::Arena`] is one; [`Classic`] makes one of
@@ -40,8 +42,9 @@
 //! - **P7 No allocation.** `get`, `put` and waiting allocate nothing, but for a thread's first
 //!   wait, its first contended lock and its first use of a pool that is not scarce, which set up
 //!   the thread: the last its cache. Gets of several items allocate the list of them, before they
-//!   wait. A factory allocates what it makes and what is driven for it, a
-//!   [`timer`](Builder::timer) each sleep.
+//!   wait, and [`pieces`] that grow make room in theirs. A factory allocates what it makes and what
+//!   is driven for it, a [`timer`](Builder::timer) each sleep; of what is chosen from, what
+//!   [`choose`] says.
 //! - **P8 Caller code runs unlocked.**
 //!
 //! Where a back-end sleeps on its caller's thread, P2 and P4 hold as far as [`Classic`] and
@@ -56,7 +59,9 @@ mod builder;
 mod cache;
 mod cached;
 mod carve;
+pub mod choose;
 mod core;
+mod driver;
 mod error;
 mod getter;
 mod grows;
@@ -67,12 +72,14 @@ mod index;
 mod knobs;
 mod ledger;
 mod lend;
+mod lending;
 mod loan;
 mod local;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod object;
 mod pages;
+pub mod pieces;
 mod prime;
 mod raw;
 mod registry;

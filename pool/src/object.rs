@@ -106,7 +106,11 @@ pub(crate) struct Held<'a, B: Backend> {
     first: Option<Loan>,
 }
 
-impl<B: Backend> Held<'_, B> {
+impl<'a, B: Backend> Held<'a, B> {
+    pub(crate) fn new(core: &'a Core<B>, loans: Loans) -> Self {
+        Self { core, first: Some(loans.first), loans: loans.rest.into_list() }
+    }
+
     fn each(&mut self) -> impl Iterator<Item = &mut Loan> {
         self.first.iter_mut().chain(&mut self.loans)
     }
@@ -159,23 +163,29 @@ impl<T, B: Backend> Shelf<T, B> {
 
     /// Makes sure that there is a good object in each of these items. `None`: some that came with
     /// its page was not good. If that is so, or a constructor fails, or anything panics, all of
-    /// them go back, with the objects that are good.
-    pub(crate) async fn ready(&self, loans: Loans) -> Result<Option<(Loan, Vec<Loan>)>, ConstructError> {
-        let Loans { first, rest } = loans;
-        let mut held = Held { core: &self.core, first: Some(first), loans: rest.into_list() };
-        let mut all_good = true;
-        for loan in held.each() {
-            if loan.constructed && !loan.fresh && self.validates() {
-                self.validate(loan).await;
-            }
-            if !loan.constructed {
-                match &self.life.construct {
-                    Some(construct) => self.construct(construct, loan)?,
-                    None => all_good = false,
+    /// them go back, with the objects that are good. So they do if the future is dropped, and what is
+    /// good until it is taken out.
+    pub(crate) fn ready(
+        &self,
+        loans: Loans,
+    ) -> impl Future<Output = Result<Option<Held<'_, B>>, ConstructError>> {
+        // Before the future is polled, which it may never be.
+        let mut held = Held::new(&self.core, loans);
+        async move {
+            let mut all_good = true;
+            for loan in held.each() {
+                if loan.constructed && !loan.fresh && self.validates() {
+                    self.validate(loan).await;
+                }
+                if !loan.constructed {
+                    match &self.life.construct {
+                        Some(construct) => self.construct(construct, loan)?,
+                        None => all_good = false,
+                    }
                 }
             }
+            Ok(all_good.then_some(held))
         }
-        Ok(all_good.then(|| held.into_parts()))
     }
 
     /// As [`ready`](Self::ready), on this thread. Returns at once where there is nothing to do,
@@ -185,10 +195,11 @@ impl<T, B: Backend> Shelf<T, B> {
             return Ok(Some((loans.first, Vec::new())));
         }
         let mut ready = pin!(self.ready(loans));
-        match ready.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(ready) => ready,
-            Poll::Pending => block_on_future(ready),
-        }
+        let held = match ready.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(held) => held?,
+            Poll::Pending => block_on_future(ready)?,
+        };
+        Ok(held.map(Held::into_parts))
     }
 
     /// Destroys the object in an item unless it is good still.

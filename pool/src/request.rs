@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 use crate::getter::{Getter, Patience};
 use crate::guard::{Item, OwnedItem};
-use crate::loan::{Rest, Round};
+use crate::loan::{Loan, Loans, Rest, Round};
 use crate::object::Shelf;
 use crate::raw::RawPool;
 use crate::reservation::Reservation;
@@ -45,7 +45,7 @@ use crate::waiter::{Class, Want};
 pub struct Request<'p, P> {
     pub(crate) pool: &'p P,
     class: Class,
-    patience: Patience,
+    pub(crate) patience: Patience,
 }
 
 impl<P> Clone for Request<'_, P> {
@@ -106,19 +106,19 @@ impl<'p, P> Request<'p, P> {
         self
     }
 
-    fn want(&self, items: u32, caller: &'static Location<'static>) -> Want {
+    pub(crate) fn want(&self, items: u32, caller: &'static Location<'static>) -> Want {
         Want { items, class: self.class, client: Client::NOBODY, caller }
     }
 }
 
 /// A getter of several items, before it looks: it has room for all but the first.
-struct Several {
-    want: Want,
-    rest: Rest,
+pub(crate) struct Several {
+    pub(crate) want: Want,
+    pub(crate) rest: Rest,
 }
 
 /// Why nobody can even begin to wait for so many.
-enum NotSeveral {
+pub(crate) enum NotSeveral {
     TooMany { asked: usize, most: usize },
     NoMemory(usize),
 }
@@ -143,7 +143,7 @@ impl<E> From<NotSeveral> for TryGetError<E> {
 
 impl Several {
     /// `items` for this request, at least one, with room for them in lists of `R` too.
-    fn new<B: Backend, P, R>(
+    pub(crate) fn new<B: Backend, P, R>(
         request: &Request<'_, P>,
         core: &Core<B>,
         items: usize,
@@ -205,12 +205,48 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     /// As [`get`](Self::get), and [`GetError::TooMany`].
     #[track_caller]
     pub fn get_many(self, items: usize) -> Result<Vec<NonNull<u8>>, GetError<B::Error>> {
+        self.get_several(items, Location::caller(), |loan| loan.ptr)
+    }
+
+    /// As [`get_many`](Self::get_many), in a list that may go to another thread.
+    pub(crate) fn get_rounds(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> Result<Vec<Round>, GetError<B::Error>> {
+        self.get_several(items, caller, Round::of)
+    }
+
+    fn get_several<R>(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+        of: impl Fn(Loan) -> R,
+    ) -> Result<Vec<R>, GetError<B::Error>> {
         if items == 0 {
             return Ok(Vec::new());
         }
-        let (Several { want, rest }, mut list) = Several::new(&self, self.core(), items, Location::caller())?;
+        let (Several { want, rest }, mut list) = Several::new(self, self.core(), items, caller)?;
         let loans = Getter::get(self.core(), want, rest, self.patience)?;
-        list.extend(loans.into_iter().map(|loan| loan.ptr));
+        list.extend(loans.into_iter().map(of));
+        Ok(list)
+    }
+
+    /// As [`get_rounds`](Self::get_rounds), of what is there, or can be, right now: all or none.
+    pub(crate) fn try_get_rounds(
+        &self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> Result<Vec<Round>, TryGetError<B::Error>> {
+        if items == 0 {
+            return Ok(Vec::new());
+        }
+        let (Several { want, rest }, mut list) = Several::new(self, self.core(), items, caller)?;
+        let loans = match self.core().take_now(want) {
+            Some(loan) => Loans::one(loan),
+            None => self.core().try_get(want, rest)?,
+        };
+        list.extend(loans.into_iter().map(Round::of));
         Ok(list)
     }
 }
@@ -237,10 +273,31 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
             Ok(loans.first.ptr)
         }
     }
+
+    /// As [`get_rounds`](Self::get_rounds), without blocking the thread. The list is allocated at
+    /// once.
+    pub(crate) fn get_rounds_async(
+        self,
+        items: usize,
+        caller: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Vec<Round>, GetError<B::Error>>> + Send + use<'p, B> {
+        const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
+        let several = (items > 0).then(|| Several::new(&self, self.core(), items, caller));
+        async move {
+            let Some(several) = several else {
+                return Ok(Vec::new());
+            };
+            let (Several { want, rest }, mut list) = several?;
+            let core = &self.pool.handle().core;
+            let loans = Getter::get_async(core, want, rest, self.patience).await?;
+            list.extend(loans.into_iter().map(Round::of));
+            Ok(list)
+        }
+    }
 }
 
 impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
-    fn shelf(&self) -> &'p Arc<Shelf<T, B>> {
+    pub(crate) fn shelf(&self) -> &'p Arc<Shelf<T, B>> {
         self.pool.shelf()
     }
 

@@ -4,6 +4,7 @@
 #![cfg(not(loom))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{BufRead, IoSlice, Read, Seek, SeekFrom, Write};
 use std::pin::pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
 use kva::{Arena, NEVER, Region, Reserve, Shape};
+use pool::pieces::PieceBuf;
 use pool::{Awaited, GetError, RawPool, TryGetError};
 
 const QUANTUM: usize = 4096;
@@ -79,9 +81,10 @@ const VISIT: u32 = 1;
 const TIME_OUT: u32 = 2;
 const LOCK: u32 = 3;
 const MANY: u32 = 4;
-const STOP: u32 = 5;
+const PIECES: u32 = 5;
+const STOP: u32 = 6;
 /// Said by the other thread when it panics.
-const BROKEN: u32 = 6;
+const BROKEN: u32 = 7;
 
 /// The two threads' meeting place, all of it allocated before.
 struct World {
@@ -129,6 +132,7 @@ impl World {
                         put(&self.pool, item);
                     }
                 }
+                PIECES => fill_pieces(&self.pool, &self.served),
                 TIME_OUT => {
                     let late = self.pool.get_timeout(Duration::from_millis(1));
                     assert!(matches!(late, Err(GetError::TimedOut(Awaited::Page))));
@@ -238,11 +242,30 @@ fn as_a_task(pool: &RawPool) {
     assert_eq!(pool.drain(), 2);
 }
 
+/// Waits for two pieces, and does with them what there is to do.
+fn fill_pieces(pool: &RawPool, served: &AtomicUsize) {
+    let mut buf = PieceBuf::with_capacity(pool, QUANTUM + 1).unwrap();
+    served.store(buf.pieces(), SeqCst);
+    buf.write_all(&[7; 100]).unwrap();
+    buf.seek(SeekFrom::Start(2 * QUANTUM as u64 - 1)).unwrap();
+    assert_eq!(buf.write_vectored(&[IoSlice::new(b"0"), IoSlice::new(b"1")]).unwrap(), 1);
+    buf.truncate(QUANTUM + 4);
+    assert_eq!(buf.spare_io_slices_mut(8).map(|slice| slice.len()).sum::<usize>(), 8);
+    buf.commit(3);
+    buf.rewind().unwrap();
+    let mut byte = [0];
+    assert_eq!((buf.read(&mut byte).unwrap(), buf.fill_buf().unwrap().len()), (1, QUANTUM - 1));
+    assert_eq!((byte, buf.io_slices().count()), ([7], 2));
+    let mut rest = buf.into_buf();
+    rest.consume(QUANTUM);
+    assert_eq!((rest.pieces(), rest.remaining()), (1, 6));
+}
+
 /// The other thread waits for two items, with a list that it made before; they come one by one.
-fn several(world: &World) -> (usize, usize) {
+fn several(world: &World, order: u32) -> (usize, usize) {
     let pool = &world.pool;
     let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
-    world.until_it_waits(MANY);
+    world.until_it_waits(order);
     let allocated = allocations(|| {
         put(pool, one);
         put(pool, two);
@@ -299,8 +322,10 @@ fn get_put_and_waiting_allocate_nothing() {
     }
 
     for round in 0..20 {
-        let (count, last) = several(&world);
-        assert_eq!(count, 0, "several, round {round}: the last was of {last} bytes");
+        for (order, what) in [(MANY, "several"), (PIECES, "pieces")] {
+            let (count, last) = several(&world, order);
+            assert_eq!(count, 0, "{what}, round {round}: the last was of {last} bytes");
+        }
     }
 
     world.tell(STOP);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kva::client;
 use kva::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
+use pool::choose::choose;
 use pool::{Growers, Pool};
 
 mod support;
@@ -41,6 +42,28 @@ fn one_who_would_not_wait_for_ever_is_in_none() {
         assert_never_found("eternal");
         left.close();
         right.close();
+    });
+}
+
+/// Nor one who waits for another pool at the same time.
+#[test]
+fn one_who_waits_for_any_of_several_is_in_none() {
+    let (own, other) = (pool("own", 1), pool("another", 1));
+    thread::scope(|scope| {
+        let _closes = CloseOnPanic(&own);
+        let _closes_too = CloseOnPanic(&other);
+        let elsewhere = other.get().unwrap();
+        spawn_named(scope, "chooser", || {
+            let _client = client::thread();
+            let item = own.get().unwrap();
+            let elsewhere = choose([own.get_event(), other.get_event()]).sync().unwrap();
+            put(&other, elsewhere).unwrap();
+            put(&own, item).unwrap();
+        });
+        until_waiting(&own, 1);
+        until_waiting(&other, 1);
+        assert_never_found("chooser");
+        put(&other, elsewhere).unwrap();
     });
 }
 

@@ -64,6 +64,10 @@ pub(crate) const EXPECTED: &[&str] = &[
     "several/against_passing_single",
     "several/against_several",
     "several/piece_by_piece",
+    "pieces/all_or_nothing",
+    "pieces/as_it_goes",
+    "pieces/as_they_go",
+    "pieces/waits_while_it_holds",
     "reservation/against_get",
     "reservation/waits_beside_get",
     "reservation/looks_and_takes",
@@ -86,6 +90,30 @@ pub(crate) const EXPECTED: &[&str] = &[
     "two_pools/yields_to_nobody",
     "arena/deadline_against_grant",
     "arena/late_grant_dropped",
+    "alloc_async/cancelled_against_free",
+    "alloc_async/granted_and_forgotten",
+    "alloc_async/beside_a_thread",
+    "alloc_async/another_queue",
+    "alloc_async/another_task",
+    "alloc_async/keeps_first_waker",
+    "choose/commit_against_commit",
+    "choose/forgets_the_loser",
+    "choose/commit_against_nack",
+    "choose/kick_against_nack",
+    "choose/dropped_future",
+    "choose/dropped_and_kicked",
+    "choose/leaves_without_a_word",
+    "choose/chooser_against_chooser",
+    "choose/takes_all",
+    "choose/nack_against_delivery",
+    "choose/loses_the_span",
+    "choose/nack_against_a_page",
+    "choose/close_against_put",
+    "choose/closed_and_told",
+    "choose/closed_and_left",
+    "choose/closed_quietly",
+    "choose/nack_told",
+    "choose/nack_noted",
     "windows/thief",
     "windows/without",
     "windows/strict",
@@ -227,9 +255,15 @@ pub(crate) const EXPECTED: &[&str] = &[
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the models whose names have the filter in them, or all.
-pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
+/// Runs the models whose names have the filter in them, or all. `record`: writes what is recorded of
+/// executions to `loom-tests/recordings/`, rather than comparing it with what is there.
+pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<()> {
     let mut command = command(filter);
+    if record {
+        command.env("LOOM_RECORD", "1");
+    } else {
+        command.env_remove("LOOM_RECORD");
+    }
     // By what they report as, not by the test functions' names.
     if let Some(filter) = filter {
         command.env("LOOM_ONLY", filter);

@@ -37,6 +37,9 @@ enum Task {
     Loom {
         /// Run only the models with this in their names
         filter: Option<String>,
+        /// Write the executions that are recorded to loom-tests/recordings/
+        #[arg(long)]
+        record: bool,
     },
     /// Bugs seeded into the protocol, one at a time: each must be caught by the model named for it
     Mutants(mutants::Args),
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
         Task::Mutants(args) => mutants::run(&args),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),

@@ -70,6 +70,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "--test",
             "bytes",
             "--test",
+            "pieces_bytes",
+            "--test",
             "allocator",
             "--test",
             "runtimes",
@@ -95,7 +97,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         None => steps.run("specification", || spin::run(None))?,
         Some(why) => steps.skip("specification", why),
     }
-    steps.run("loom models", || loom::run(None))?;
+    steps.run("loom models", || loom::run(None, false))?;
 
     steps.run("documentation", || {
         cargo::run(with_strict_rustdoc(

@@ -62,6 +62,7 @@ pub use error::{AllocError, ArenaError, FreeError, SpanAtError};
 pub use reclaim::{Reclaim, Shortage};
 use regions::{Place, Regions};
 pub use relocate::{Relocate, Relocation};
+pub use sleeper::Alloc;
 use state::State;
 use todo::Todo;
 

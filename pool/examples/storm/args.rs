@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::block::{self, Environment};
-use crate::spawn;
+use super::block::{self, Environment};
+use super::spawn;
 
 /// Directories that the default arguments leave out.
 const SKIPPED: [&str; 2] = [".git", "target"];

@@ -8,7 +8,9 @@
 //! The pointers point into the same item, and nothing of a launch is anywhere
 //! else: this is the contiguous argument buffer over which execs pile up in
 //! kern/45718. The padding is there for an item that is not aligned for
-//! pointers; items of whole pages have none.
+//! pointers; items of whole pages have none. The strings may have been gathered
+//! elsewhere, in pieces: exec wants each of them whole, so then they are copied in,
+//! once, when the program is about to be started.
 //!
 //! Invariants:
 //!
@@ -55,18 +57,18 @@ impl Environment {
 
 /// How many slots and bytes a block takes: counted once, used by whoever checks
 /// and by whoever builds, so that the two cannot disagree.
-#[derive(Clone, Copy)]
-struct Layout {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
     /// Pointers in argv, its NULL included.
     argv: usize,
     /// Pointers in envp, its NULL included.
     envp: usize,
     /// Bytes of strings, their NULs included.
-    strings: usize,
+    pub(crate) strings: usize,
 }
 
 impl Layout {
-    fn of<'a>(program: &CStr, args: impl Iterator<Item = &'a [u8]>, env: &Environment) -> Self {
+    pub(crate) fn of<'a>(program: &CStr, args: impl Iterator<Item = &'a [u8]>, env: &Environment) -> Self {
         let mut layout = Self {
             argv: 2,
             envp: env.entries + 1,
@@ -91,6 +93,15 @@ impl Layout {
 /// Bytes that a launch takes in an item that is aligned for pointers.
 pub(crate) fn size<'a>(program: &CStr, args: impl Iterator<Item = &'a [u8]>, env: &Environment) -> usize {
     Layout::of(program, args, env).size()
+}
+
+/// A launch's strings in the order in which they lie, each without its NUL.
+pub(crate) fn strings<'a>(
+    program: &'a CStr,
+    args: impl Iterator<Item = &'a [u8]>,
+    env: &'a Environment,
+) -> impl Iterator<Item = &'a [u8]> {
+    std::iter::once(program.to_bytes()).chain(args).chain(env.entries())
 }
 
 /// A launch takes more than the item has.
@@ -129,32 +140,51 @@ impl<'item> ExecBlock<'item> {
     /// The item is too small.
     pub(crate) fn build<'a>(
         item: &'item mut [MaybeUninit<u8>],
-        program: &CStr,
+        program: &'a CStr,
         arguments: impl Iterator<Item = &'a [u8]> + Clone,
-        env: &Environment,
+        env: &'a Environment,
     ) -> Result<Self, DoesNotFit> {
         let layout = Layout::of(program, arguments.clone(), env);
+        Self::lay_out(item, layout, |room| fill(room, strings(program, arguments, env)))
+    }
+
+    /// Lays a launch out in `item` whose strings `copy` copies there, as
+    /// [`strings`] has them, each with its NUL.
+    ///
+    /// # Errors
+    ///
+    /// The item is too small, or there are fewer strings than `layout` says.
+    pub(crate) fn lay_out(
+        item: &'item mut [MaybeUninit<u8>],
+        layout: Layout,
+        copy: impl FnOnce(&mut [MaybeUninit<u8>]) -> &mut [u8],
+    ) -> Result<Self, DoesNotFit> {
         let pad = item.as_ptr().align_offset(align_of::<*mut c_char>());
         let misfit = DoesNotFit { needed: pad.saturating_add(layout.size()), item: item.len() };
         if misfit.needed > misfit.item {
             return Err(misfit);
         }
-        let (tables, strings) = item[pad..].split_at_mut(layout.tables());
+        let (tables, room) = item[pad..].split_at_mut(layout.tables());
 
         // SAFETY: any bytes at all, even none, are a `MaybeUninit` pointer.
         let (_, slots, _) = unsafe { tables.align_to_mut::<MaybeUninit<*mut c_char>>() };
         // The terminators are in place from the start, and no slot is ever left
-        // uninitialised, whatever the iterators do on their second pass (Invariant 1).
+        // uninitialised, whatever is copied (Invariant 1).
         slots.fill(MaybeUninit::new(ptr::null_mut()));
         let (argv, envp) = slots.split_at_mut_checked(layout.argv).ok_or(misfit)?;
+        let (_null, args) = argv.split_last_mut().ok_or(misfit)?;
+        let (_null, entries) = envp.split_last_mut().ok_or(misfit)?;
 
-        let mut strings = Strings(strings);
-        let program = strings.place(program.to_bytes()).ok_or(misfit)?;
-        let (zeroth, others) = argv.split_first_mut().ok_or(misfit)?;
-        zeroth.write(program);
-        strings.place_all(others, arguments).ok_or(misfit)?;
-        strings.place_all(envp, env.entries()).ok_or(misfit)?;
-
+        // The pointers are to parts that no reference covers again. Each part ends
+        // with the first NUL in it, so the last one may lack it (Invariant 2).
+        let room = room.get_mut(..layout.strings).ok_or(misfit)?;
+        let copied = copy(room);
+        let mut strings = copied.split_inclusive_mut(|&byte| byte == 0).filter(|text| text.ends_with(b"\0"));
+        for slot in args.iter_mut().chain(entries) {
+            slot.write(strings.next().ok_or(misfit)?.as_mut_ptr().cast());
+        }
+        // SAFETY: written above, if there is any: `Layout` counts the program's name.
+        let program = unsafe { args.first().ok_or(misfit)?.assume_init() };
         Ok(Self { program, argv: argv.as_ptr().cast(), envp: envp.as_ptr().cast(), item: PhantomData })
     }
 
@@ -174,37 +204,23 @@ impl<'item> ExecBlock<'item> {
     }
 }
 
-/// What is left of the item's room for strings.
-struct Strings<'item>(&'item mut [MaybeUninit<u8>]);
-
-impl Strings<'_> {
-    /// Copies the strings in and points a slot of `table` at each, but leaves its
-    /// last slot NULL. `None` when they do not fit after all.
-    fn place_all<'a>(
-        &mut self,
-        table: &mut [MaybeUninit<*mut c_char>],
-        strings: impl Iterator<Item = &'a [u8]>,
-    ) -> Option<()> {
-        let (_null, slots) = table.split_last_mut()?;
-        for (slot, string) in slots.iter_mut().zip(strings) {
-            slot.write(self.place(string)?);
-        }
-        Some(())
-    }
-
-    /// Copies one string in, with a NUL behind it (Invariant 2).
-    ///
-    /// The pointer is to a part that is cut off here and that no reference ever
-    /// covers again, so that it stays good while the rest is written.
-    fn place(&mut self, string: &[u8]) -> Option<*mut c_char> {
-        let room = std::mem::take(&mut self.0);
-        let (place, rest) = room.split_at_mut_checked(string.len() + 1)?;
-        self.0 = rest;
-        let (nul, text) = place.split_last_mut()?;
+/// Copies the strings into the room, each with a NUL behind it, as far as they fit.
+fn fill<'room, 'a>(
+    room: &'room mut [MaybeUninit<u8>],
+    strings: impl Iterator<Item = &'a [u8]>,
+) -> &'room mut [u8] {
+    let mut filled = 0;
+    for string in strings {
+        let Some((nul, text)) = room.get_mut(filled..=filled + string.len()).and_then(<[_]>::split_last_mut)
+        else {
+            break;
+        };
         text.write_copy_of_slice(string);
         nul.write(0);
-        Some(place.as_mut_ptr().cast())
+        filled += string.len() + 1;
     }
+    // SAFETY: written, string by string and NUL by NUL.
+    unsafe { room[..filled].assume_init_mut() }
 }
 
 #[cfg(test)]
@@ -296,6 +312,26 @@ mod tests {
         let item = &mut bytes_of(&mut words)[1..aligned + padding];
         let misfit = ExecBlock::build(item, c"prog", ARGS.into_iter(), &env).unwrap_err();
         assert_eq!(misfit.needed, aligned + padding);
+    }
+
+    #[test]
+    fn strings_gathered_elsewhere_are_copied_in() {
+        let env = environment();
+        let layout = Layout::of(c"prog", ARGS.into_iter(), &env);
+        let text = strings(c"prog", ARGS.into_iter(), &env)
+            .flat_map(|string| [string, b"\0"])
+            .collect::<Vec<_>>()
+            .concat();
+        assert_eq!(text.len(), layout.strings);
+        let mut words = words(4096);
+        let item = bytes_of(&mut words);
+        let block = ExecBlock::lay_out(item, layout, |room| room.write_copy_of_slice(&text));
+        assert_reads_back(&block.unwrap());
+        // A string without its NUL is none.
+        let cut = &text[..text.len() - 1];
+        let item = bytes_of(&mut words);
+        let block = ExecBlock::lay_out(item, layout, |room| room[..cut.len()].write_copy_of_slice(cut));
+        assert!(block.is_err());
     }
 
     #[test]

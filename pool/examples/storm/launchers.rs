@@ -1,28 +1,28 @@
 //! The launchers, and who watches them.
 //!
-//! A launcher takes the next launch, gets an item, builds the argument block in it,
-//! starts the program from there, puts the item back and waits for the program. The
+//! A launcher takes the next launch, gets what its argument block is built in, starts the
+//! program from there, gives that back and waits for the program. The
 //! watcher says that a launcher is stuck if it has been asleep for two seconds although
 //! items sat idle or were put all the while. When nothing has moved for that long the
 //! run is ended, by closing what the launchers sleep in.
 
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
-use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+use kva::Arena;
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use pool::{Backend, GetError, RawPool};
+use pool::PoolStats;
 
-use crate::args::Launches;
-use crate::block::{Environment, ExecBlock};
-use crate::progress::Progress;
-use crate::run::ITEM;
-use crate::spawn::Spawner;
+use super::args::Launches;
+use super::block::{self, Environment, Layout};
+use super::blocks::Blocks;
+use super::progress::Progress;
+use super::samples::{Sample, Samples, Stuck};
+use super::spawn::Spawner;
 
 /// Asleep for so long beside items, a launcher is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -37,12 +37,45 @@ pub(crate) struct Work<'a> {
     pub(crate) environment: &'a Environment,
 }
 
+impl Work<'_> {
+    fn launch(&self, index: usize) -> Launch<'_> {
+        let Self { program, launches, environment } = *self;
+        Launch { program, launches, index, environment }
+    }
+}
+
+/// One of them.
+pub(crate) struct Launch<'a> {
+    pub(crate) program: &'a CStr,
+    launches: Launches<'a>,
+    index: usize,
+    pub(crate) environment: &'a Environment,
+}
+
+impl<'a> Launch<'a> {
+    pub(crate) fn args(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        self.launches.get(self.index)
+    }
+
+    /// How much its argument block takes.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(self.program, self.args(), self.environment)
+    }
+
+    /// What is in it, each string without its NUL.
+    pub(crate) fn strings(&self) -> impl Iterator<Item = &'a [u8]> {
+        block::strings(self.program, self.args(), self.environment)
+    }
+}
+
 /// What came of it.
 pub(crate) struct Outcome {
     pub(crate) done: u64,
     pub(crate) failed: u64,
-    /// For each launcher that was ever stuck, the state it was in.
-    pub(crate) stuck_in: Vec<String>,
+    /// Each launcher that was ever stuck: the first time it was.
+    pub(crate) stuck: Vec<Stuck>,
+    /// What was seen until the last launch was done, or until it was ended.
+    pub(crate) samples: Vec<Sample>,
     /// How long launchers waited for an item, in microseconds.
     pub(crate) waits: Vec<Histogram<u64>>,
     pub(crate) elapsed: Duration,
@@ -53,7 +86,7 @@ pub(crate) struct Outcome {
 /// What the watcher knows of a launcher.
 #[derive(Default)]
 struct Launcher {
-    /// When its wait began, in milliseconds of the run, plus one; 0 while it does not wait.
+    /// When its wait began, in microseconds of the run, plus one; 0 while it does not wait.
     waits_since: AtomicU64,
     /// How many items had been put when its wait began.
     puts_before: AtomicU64,
@@ -74,21 +107,24 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How many launchers wait for an item.
+    fn waiting(&self) -> usize {
+        self.launchers.iter().filter(|launcher| launcher.waits_since.load(Relaxed) != 0).count()
     }
 }
 
 /// Does all of the work with `parallel` launchers. `close` ends every wait.
-pub(crate) fn launch_all<B: Backend>(
+pub(crate) fn launch_all(
     work: &Work<'_>,
-    pool: &RawPool<B>,
+    blocks: &impl Blocks,
+    arena: &Arena,
     parallel: usize,
     close: impl Fn() + Sync,
     progress: &Progress,
-) -> Result<Outcome>
-where
-    B::Error: std::fmt::Display,
-{
+) -> Result<Outcome> {
     let spawner = Spawner::new().context("preparing to start programs")?;
     let shared = Shared {
         start: Instant::now(),
@@ -100,11 +136,11 @@ where
         trouble: Mutex::new(None),
         launchers: (0..parallel).map(|_| Launcher::default()).collect(),
     };
-    let (waits, stuck_in, pages_at_end) = thread::scope(|scope| -> Result<_> {
+    let (waits, seen) = thread::scope(|scope| -> Result<_> {
         let mut threads = Vec::new();
         for number in 0..parallel {
             let (shared, spawner) = (&shared, &spawner);
-            let body = move || launch_some(work, pool, shared, number, spawner);
+            let body = move || launch_some(work, blocks, shared, number, spawner);
             let thread = thread::Builder::new().name(name(number)).spawn_scoped(scope, body);
             match thread {
                 Ok(thread) => threads.push(thread),
@@ -116,12 +152,12 @@ where
             }
         }
         let busy = || threads.iter().any(|thread| !thread.is_finished());
-        let (stuck_in, pages) = watch(pool, &shared, busy, &close, progress);
+        let seen = watch(blocks, arena, &shared, busy, &close, progress);
         let waits = threads.into_iter().map(|thread| match thread.join() {
             Ok(waits) => waits,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        Ok((waits.collect(), stuck_in, pages))
+        Ok((waits.collect(), seen))
     })?;
     if let Some(trouble) = shared.trouble.lock().take() {
         return Err(trouble);
@@ -129,10 +165,11 @@ where
     Ok(Outcome {
         done: shared.done.load(Relaxed),
         failed: shared.failed.load(Relaxed),
-        stuck_in,
+        stuck: seen.stuck,
+        samples: seen.samples,
         waits,
         elapsed: shared.start.elapsed(),
-        pages_at_end,
+        pages_at_end: seen.pages,
     })
 }
 
@@ -140,60 +177,113 @@ fn name(number: usize) -> String {
     format!("launcher {}", number + 1)
 }
 
-/// Looks at the launchers until none is left. Who was stuck and in what, and how many
-/// pages the pool held before anything was closed.
-fn watch<B: Backend>(
-    pool: &RawPool<B>,
+/// What the watcher saw.
+struct Seen {
+    stuck: Vec<Stuck>,
+    samples: Vec<Sample>,
+    /// Pages the pool held before anything was closed.
+    pages: u32,
+}
+
+/// Looks at the launchers until none is left.
+fn watch(
+    blocks: &impl Blocks,
+    arena: &Arena,
     shared: &Shared,
     busy: impl Fn() -> bool,
     close: &impl Fn(),
     progress: &Progress,
-) -> (Vec<String>, u32) {
-    let mut stuck_in: Vec<Option<String>> = vec![None; shared.launchers.len()];
+) -> Seen {
+    let mut stuck: Vec<Option<Stuck>> = vec![None; shared.launchers.len()];
+    let mut samples = Samples::new();
     let (mut last_done, mut last_moved) = (0, Instant::now());
-    let mut pages = pool.stats().pages;
+    let mut last_look = shared.start;
+    let mut pages = blocks.stats().pages;
     while busy() {
-        thread::sleep(BETWEEN_LOOKS);
-        let stats = pool.stats();
-        let now = shared.now();
-        let mut waiting = 0;
-        for (number, launcher) in shared.launchers.iter().enumerate() {
-            let since = launcher.waits_since.load(Relaxed);
-            if since == 0 {
-                continue;
-            }
-            waiting += 1;
-            let long = u128::from(now.saturating_sub(since - 1)) >= STUCK_AFTER.as_millis();
-            let beside_items = stats.idle > 0 || stats.puts > launcher.puts_before.load(Relaxed);
-            if long && beside_items && !shared.over.load(Relaxed) {
-                stuck_in[number].get_or_insert_with(|| state_of(pool, number));
+        let is_over = shared.over.load(Relaxed);
+        if !is_over && samples.is_due(shared.start.elapsed()) {
+            samples.take(sample(blocks, arena, shared));
+        }
+        thread::sleep(samples.step().min(BETWEEN_LOOKS));
+        if last_look.elapsed() < BETWEEN_LOOKS {
+            continue;
+        }
+        last_look = Instant::now();
+        let stats = blocks.stats();
+        if !is_over {
+            for (number, stuck) in stuck.iter_mut().enumerate() {
+                look_at(number, stuck, blocks, &stats, shared);
             }
         }
-        let done = shared.done.load(Relaxed);
+        let (done, waiting) = (shared.done.load(Relaxed), shared.waiting());
         progress.tick(done);
         progress.waiting(waiting);
         if done != last_done || shared.working.load(Relaxed) > 0 {
             (last_done, last_moved) = (done, Instant::now());
         }
         let stands_still = last_moved.elapsed() >= OVER_AFTER;
-        if !shared.over.load(Relaxed) {
+        if !is_over {
             pages = stats.pages;
             if stands_still || shared.trouble.lock().is_some() {
                 progress.println(&format!("nothing moves: closing what {waiting} launchers sleep in"));
+                samples.take(sample(blocks, arena, shared));
                 shared.over.store(true, Relaxed);
                 close();
             }
         }
     }
     if !shared.over.load(Relaxed) {
-        pages = pool.stats().pages;
+        pages = blocks.stats().pages;
+        samples.take(sample(blocks, arena, shared));
     }
-    (stuck_in.into_iter().flatten().collect(), pages)
+    progress.tick(shared.done.load(Relaxed));
+    Seen { stuck: stuck.into_iter().flatten().collect(), samples: samples.into_vec(), pages }
+}
+
+fn sample(blocks: &impl Blocks, arena: &Arena, shared: &Shared) -> Sample {
+    let stats = blocks.stats();
+    Sample {
+        at_us: shared.now(),
+        waiting: shared.waiting() as u64,
+        idle: stats.idle as u64,
+        puts: stats.puts,
+        arena_free: arena.stats().free.into(),
+        held_bytes: blocks.held_bytes(),
+        stolen: stats.stolen,
+    }
+}
+
+/// Notes whether a launcher is stuck, the first time it is, and as long as that lasts.
+fn look_at(
+    number: usize,
+    stuck: &mut Option<Stuck>,
+    blocks: &impl Blocks,
+    stats: &PoolStats,
+    shared: &Shared,
+) {
+    let launcher = &shared.launchers[number];
+    let Some(since_us) = launcher.waits_since.load(Relaxed).checked_sub(1) else { return };
+    let until_us = shared.now();
+    let put_meanwhile = stats.puts.saturating_sub(launcher.puts_before.load(Relaxed));
+    match stuck {
+        Some(stuck) if stuck.since_us == since_us => {
+            (stuck.until_us, stuck.put_meanwhile) = (until_us, put_meanwhile);
+        }
+        Some(_) => {}
+        None => {
+            let is_long = u128::from(until_us.saturating_sub(since_us)) >= STUCK_AFTER.as_micros();
+            let is_beside_items = stats.idle > 0 || put_meanwhile > 0;
+            if is_long && is_beside_items {
+                let (launcher, state) = (number as u64 + 1, state_of(blocks, number));
+                *stuck = Some(Stuck { launcher, since_us, until_us, put_meanwhile, state });
+            }
+        }
+    }
 }
 
 /// What the pool says of a launcher that waits.
-fn state_of<B: Backend>(pool: &RawPool<B>, number: usize) -> String {
-    let description = format!("{pool:?}");
+fn state_of(blocks: &impl Blocks, number: usize) -> String {
+    let description = blocks.describe();
     let line = description.lines().find(|line| line.contains(&format!("\"{}\"", name(number))));
     match line.and_then(|line| line.split_once(" ms, ")) {
         Some((_, state)) => state.to_owned(),
@@ -203,96 +293,55 @@ fn state_of<B: Backend>(pool: &RawPool<B>, number: usize) -> String {
 }
 
 /// One launcher's life; how long it waited each time.
-fn launch_some<B: Backend>(
+fn launch_some<S: Blocks>(
     work: &Work<'_>,
-    pool: &RawPool<B>,
+    blocks: &S,
     shared: &Shared,
     number: usize,
     spawner: &Spawner,
-) -> Histogram<u64>
-where
-    B::Error: std::fmt::Display,
-{
+) -> Histogram<u64> {
     let mut waits = Histogram::new(3).expect("three digits are allowed");
     let me = &shared.launchers[number];
     while !shared.over.load(Relaxed) {
-        let launch = shared.next.fetch_add(1, Relaxed);
-        if launch >= work.launches.len() {
+        let index = shared.next.fetch_add(1, Relaxed);
+        if index >= work.launches.len() {
             break;
         }
-        me.puts_before.store(pool.stats().puts, Relaxed);
+        let launch = work.launch(index);
+        me.puts_before.store(blocks.stats().puts, Relaxed);
         me.waits_since.store(shared.now() + 1, Relaxed);
         let asked = Instant::now();
-        let item = pool.get();
+        let held = blocks.get(&launch);
         let waited = asked.elapsed();
         me.waits_since.store(0, Relaxed);
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         waits.record(micros).expect("the histogram grows as it must");
-        let item = match item {
-            Ok(item) if shared.over.load(Relaxed) => {
-                // It had been served, and noticed when the run was ended.
-                // SAFETY: nobody has used the item.
-                let put = unsafe { pool.put(item) };
-                if let Err(error) = put {
-                    report(shared, error.into());
-                }
-                break;
-            }
-            Ok(item) => item,
-            // What ended the run, if it was ended.
-            Err(_) if shared.over.load(Relaxed) => break,
+        let held = match held {
+            // What ended the run, if it was ended; or it had been served, and noticed then.
+            _ if shared.over.load(Relaxed) => break,
+            Ok(held) => held,
             Err(error) => {
-                report(shared, describe(&error));
+                report(shared, error);
                 break;
             }
         };
         shared.working.fetch_add(1, Relaxed);
-        let launched = launch_one(work, pool, item, launch, spawner);
+        let pid = S::spawn(held, &launch, spawner);
+        let status = pid.and_then(|pid| pid.wait().context("waiting for the program"));
         shared.working.fetch_sub(1, Relaxed);
-        match launched {
-            Ok(true) => {}
-            Ok(false) => {
-                shared.failed.fetch_add(1, Relaxed);
-            }
+        match status {
+            Ok(status) => shared.failed.fetch_add(u64::from(!status.success()), Relaxed),
             Err(error) => {
-                report(shared, error.context(format!("launch {}", launch + 1)));
+                report(shared, error.context(format!("launch {}", index + 1)));
                 break;
             }
-        }
+        };
         shared.done.fetch_add(1, Relaxed);
     }
     waits
 }
 
-fn describe<E: std::fmt::Display>(error: &GetError<E>) -> anyhow::Error {
-    anyhow!("getting an argument block: {error}")
-}
-
 /// The first trouble is the one that is told; it ends the run.
 fn report(shared: &Shared, error: anyhow::Error) {
     shared.trouble.lock().get_or_insert(error);
-}
-
-/// Starts the program from `item`, puts the item back, and waits for the program; whether
-/// it exited with zero.
-fn launch_one<B: Backend>(
-    work: &Work<'_>,
-    pool: &RawPool<B>,
-    item: NonNull<u8>,
-    launch: usize,
-    spawner: &Spawner,
-) -> Result<bool> {
-    let started = {
-        let memory = NonNull::slice_from_raw_parts(item.cast::<MaybeUninit<u8>>(), ITEM);
-        // SAFETY: the item is ours alone and ITEM bytes long until it is put, below.
-        let memory = unsafe { &mut *memory.as_ptr() };
-        ExecBlock::build(memory, work.program, work.launches.get(launch), work.environment)
-            .map_err(anyhow::Error::from)
-            .and_then(|block| spawner.spawn(&block).context("starting the program"))
-    };
-    // The program has its own copy by now, as after exec.
-    // SAFETY: nothing refers to the item any more.
-    unsafe { pool.put(item) }.context("putting an argument block back")?;
-    let status = started?.wait().context("waiting for the program")?;
-    Ok(status.success())
 }

@@ -2,9 +2,6 @@
 //! programs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,6 +10,8 @@ use comfy_table::Width::Fixed;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+
+use super::samples::{Sample, Stuck};
 
 /// Columns of the table when it is not on a terminal, which has a width itself.
 const WIDTH: u16 = 100;
@@ -47,13 +46,75 @@ pub(crate) struct Row {
     pub(crate) failed: u64,
     /// For each stuck launcher, the state it was in.
     pub(crate) stuck_in: Vec<String>,
+    /// For each stuck launcher, since when it slept and what was put meanwhile.
+    pub(crate) stuck_at: Vec<Stuck>,
+    /// How long the run took, in seconds. Where launchers were stuck, it was ended.
+    pub(crate) elapsed_s: f64,
+    /// How many launchers there were.
+    pub(crate) launchers: u64,
+    /// How long the waits were, from the shortest to the longest.
+    pub(crate) wait_quantiles: Vec<Quantile>,
+    /// What the pool held.
+    pub(crate) memory: Memory,
+    /// An item, in bytes.
+    pub(crate) item_bytes: u64,
+    /// The arena's unit, in bytes.
+    pub(crate) quantum_bytes: u64,
+    /// The arena's size in quanta.
+    pub(crate) arena_quanta: u64,
+    /// What was seen while it ran, at equal distances in time.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// A wait that no more than so many of all were longer than.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Quantile {
+    /// How many of all waits were no longer: from 0 to 1.
+    pub(crate) share: f64,
+    /// Microseconds.
+    pub(crate) us: u64,
+}
+
+/// The shares that are told.
+pub(crate) const SHARES: [f64; 6] = [0.5, 0.75, 0.9, 0.99, 0.999, 1.0];
+
+impl Quantile {
+    /// Of a histogram of microseconds.
+    pub(crate) fn all_of(histogram: &Histogram<u64>) -> Vec<Self> {
+        SHARES.iter().map(|&share| Self { share, us: histogram.value_at_quantile(share) }).collect()
+    }
+}
+
+/// Memory that the pool held, in bytes: the means are over the time of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    /// The most at any moment.
+    pub(crate) most_bytes: u64,
+    pub(crate) mean_bytes: u64,
+    /// Of that, what nobody used: items that sat idle.
+    pub(crate) mean_unused_bytes: u64,
+}
+
+impl Memory {
+    /// By what was seen, of a pool of items of so many bytes.
+    pub(crate) fn of(samples: &[Sample], item_bytes: u64) -> Self {
+        let mean = |of: &dyn Fn(&Sample) -> u64| {
+            let sum: u128 = samples.iter().map(|sample| u128::from(of(sample))).sum();
+            sum.checked_div(samples.len() as u128).map_or(0, |mean| mean as u64)
+        };
+        Self {
+            most_bytes: samples.iter().map(|sample| sample.held_bytes).max().unwrap_or(0),
+            mean_bytes: mean(&|sample| sample.held_bytes),
+            mean_unused_bytes: mean(&|sample| sample.idle * item_bytes),
+        }
+    }
 }
 
 impl Row {
     /// Whether launches were left undone by a protocol that leaves none.
     pub(crate) fn fell_short(&self) -> bool {
-        let completes = ["claim", "choose"].contains(&self.protocol.as_str());
-        completes && (self.done < self.asked || self.stuck > 0)
+        let is_known_to = ["sleep", "release"].contains(&self.protocol.as_str());
+        !is_known_to && (self.done < self.asked || self.stuck > 0)
     }
 }
 
@@ -141,7 +202,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
 }
 
 /// Microseconds in a unit that leaves two or three digits to read.
-fn human(us: u64) -> String {
+pub(crate) fn human(us: u64) -> String {
     // Rounded down, so that 999,999 µs is not 1000 ms.
     let tenths = |unit: u64| format!("{}.{}", us / unit, us % unit / (unit / 10));
     match us {
@@ -154,7 +215,7 @@ fn human(us: u64) -> String {
 }
 
 /// `3 × asked, 1 × woken`: each state once, with how many were in it.
-fn tally(states: &[String]) -> String {
+pub(crate) fn tally(states: &[String]) -> String {
     let mut counts = BTreeMap::<&str, u64>::new();
     for state in states {
         *counts.entry(state).or_default() += 1;
@@ -163,57 +224,22 @@ fn tally(states: &[String]) -> String {
     if counts.is_empty() { "-".to_owned() } else { counts.join(", ") }
 }
 
-/// Writes the rows as a JSON array, all of it or nothing: an older file of that
-/// name stays as it was until the new one is complete.
+/// The rows as a JSON array.
 ///
 /// # Errors
 ///
-/// It could not be written: the error says where and why.
-pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+/// A figure is none that JSON has.
+pub(crate) fn json(rows: &[Row]) -> Result<Vec<u8>> {
     let mut json = serde_json::to_vec_pretty(rows).context("cannot make JSON of the results")?;
     json.push(b'\n');
-    write_whole(path, &json).with_context(|| format!("cannot write the results to {}", path.display()))
-}
-
-/// Writes a file beside `path` and moves it there when it is on the disk.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = match fs::metadata(path) {
-        // /dev/stdout, a FIFO: nothing that one may move a file onto.
-        Ok(there) if !there.is_file() => return fs::write(path, bytes),
-        // A link's target is to be replaced, not the link.
-        Ok(_) => fs::canonicalize(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
-        Err(error) => return Err(error),
-    };
-    let beside = beside(&path)?;
-    File::create_new(&beside).and_then(|mut file| {
-        let complete = file
-            .write_all(bytes)
-            // Some file systems find out only now that the disk is full.
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&beside, &path));
-        if complete.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&beside);
-        }
-        complete
-    })
-}
-
-/// A name in the same directory that nobody else uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(temporary))
+    Ok(json)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn row(protocol: &str, stuck_in: &[&str]) -> Row {
+    pub(crate) fn row(protocol: &str, stuck_in: &[&str]) -> Row {
         Row {
             protocol: protocol.to_owned(),
             asked: 20_000,
@@ -225,25 +251,24 @@ mod tests {
             wait_us: WaitUs { p50: 12, p99: 3_400, max: 1_200_000 },
             failed: 0,
             stuck_in: stuck_in.iter().map(|&state| state.to_owned()).collect(),
+            stuck_at: Vec::new(),
+            elapsed_s: 1.0,
+            launchers: 8,
+            wait_quantiles: SHARES.map(|share| Quantile { share, us: 12 }).to_vec(),
+            memory: Memory::default(),
+            item_bytes: 1 << 18,
+            quantum_bytes: 4096,
+            arena_quanta: 512,
+            samples: Vec::new(),
         }
     }
 
-    /// An empty directory that is removed in the end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let name = format!("storm-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    #[test]
+    fn memory_is_over_time() {
+        let sample = |held_bytes, idle| Sample { idle, held_bytes, ..Sample::default() };
+        let memory = Memory::of(&[sample(40, 0), sample(20, 2), sample(30, 1)], 10);
+        assert_eq!(memory, Memory { most_bytes: 40, mean_bytes: 30, mean_unused_bytes: 10 });
+        assert_eq!(Memory::of(&[], 10), Memory::default());
     }
 
     #[test]
@@ -304,37 +329,5 @@ mod tests {
     fn no_time_is_no_rate() {
         assert!(rate(5, Duration::ZERO) < f64::EPSILON);
         assert!((rate(5, Duration::from_secs(2)) - 2.5).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn json_replaces_the_file_behind_a_link_and_leaves_nothing_beside() {
-        let scratch = Scratch::new("json");
-        let real = scratch.0.join("real.json");
-        let link = scratch.0.join("link.json");
-        fs::write(&real, "old").unwrap();
-        std::os::unix::fs::symlink("real.json", &link).unwrap();
-        write_json(&link, &[row("choose", &[])]).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        let rows: serde_json::Value = serde_json::from_slice(&fs::read(&real).unwrap()).unwrap();
-        assert_eq!(rows[0]["protocol"], "choose");
-        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn where_json_cannot_be_written_is_named() {
-        let error = write_json(Path::new("/no/such/directory/f.json"), &[]).unwrap_err();
-        let text = format!("{error:#}");
-        assert!(text.contains("/no/such/directory/f.json"), "{text}");
-        assert!(text.contains("No such file"), "{text}");
-        assert!(write_json(Path::new("/"), &[]).is_err());
-        assert!(write_json(Path::new("/dev/null"), &[]).is_ok());
-        assert!(!Path::new("/dev/null").is_file());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_disk_is_an_error() {
-        let error = write_json(Path::new("/dev/full"), &[]).unwrap_err();
-        assert!(format!("{error:#}").contains("No space left"), "{error:#}");
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-use crate::block::ExecBlock;
+use super::block::ExecBlock;
 
 /// A child that was started. Until somebody waits for it, it is a zombie.
 #[derive(Debug)]
@@ -252,8 +252,8 @@ mod tests {
     use std::ffi::CStr;
     use std::ptr;
 
+    use super::super::block::Environment;
     use super::*;
-    use crate::block::Environment;
 
     fn launch(spawner: &Spawner, program: &CStr, args: &[&[u8]]) -> io::Result<ExitStatus> {
         let mut item = vec![MaybeUninit::uninit(); 256 * 1024];

@@ -15,7 +15,8 @@
 //! 4. **Nothing is held above the limit** that could be given up, where what a factory makes does
 //!    not count as held before it is there; nor, while nobody waits here, beyond the reserve and
 //!    above high water, or above low water while somebody waits elsewhere for the same back-end.
-//! 5. **Closed** means that nobody waits, nothing is idle, and no grow can be withdrawn.
+//! 5. **Closed** means that nobody waits, also for that, nothing is idle, and no grow can be
+//!    withdrawn.
 //! 6. **Nobody waits for what will never be**: more items than the limit allows.
 //! 7. **Nothing gathers past an older request elsewhere.** Pages that gather here for one who
 //!    wants several were offered to whoever has waited longer for the same back-end. So two
@@ -222,7 +223,7 @@ impl<B: Backend> State<B> {
         }
     }
 
-    /// Law 5: nobody waits for a closed pool.
+    /// Law 5: nobody waits for a closed pool, nor for its close.
     pub(super) fn dismiss(&mut self, todo: &mut Todo<'_, B>) {
         while let Some(class) = self.queue.oldest_class() {
             if todo.is_full_of_wakes() {
@@ -230,6 +231,13 @@ impl<B: Backend> State<B> {
                 return;
             }
             self.fail_head(class, GetError::Closed, todo);
+        }
+        while !self.queue.watchers.is_empty() {
+            if todo.is_full_of_wakes() {
+                todo.more = true;
+                return;
+            }
+            todo.ended.extend(self.queue.watchers.tell_one());
         }
     }
 

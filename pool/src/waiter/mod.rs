@@ -30,7 +30,8 @@
 //!    woken or dropped there (P8).
 //!
 //! [`mod@line`] has the waiters of one class in order of age and counts who overtakes them;
-//! [`queue`] has both classes and says whose turn it is.
+//! [`queue`] has both classes and says whose turn it is; [`watch`] has those who wait for the pool to
+//! be closed, and for nothing else.
 //!
 //! # Memory orderings
 //!
@@ -55,8 +56,10 @@ use crate::loan::{Loans, Rest};
 
 mod line;
 mod queue;
+mod watch;
 
 pub(crate) use queue::{Queue, Supply};
+pub(crate) use watch::{Watched, Watcher, Watchers};
 
 const WAITING: u32 = 0;
 const KICKED: u32 = 1;

@@ -25,7 +25,7 @@ use kva::NEVER;
 use kva::sync::thread::Thread;
 
 use super::line::Line;
-use super::{Class, Leaves, Outcome, Waiter, Want};
+use super::{Class, Leaves, Outcome, Waiter, Want, Watchers};
 use crate::loan::Rest;
 
 /// The free items of a pool, as those who want them see them.
@@ -53,12 +53,14 @@ impl Supply {
 pub(crate) struct Queue<E> {
     ordinary: Line<E>,
     critical: Line<E>,
+    /// Of its close. They count nowhere else.
+    pub(crate) watchers: Watchers<E>,
 }
 
 impl<E> Queue<E> {
     /// Nobody waits.
     pub(crate) const fn new() -> Self {
-        Self { ordinary: Line::new(), critical: Line::new() }
+        Self { ordinary: Line::new(), critical: Line::new(), watchers: Watchers::new() }
     }
 
     const fn line(&self, class: Class) -> &Line<E> {
@@ -271,10 +273,11 @@ impl<E> Queue<E> {
         self.line_mut(class).finish_head(outcome)
     }
 
-    /// The equations of both lines.
+    /// The equations of all lines.
     pub(crate) fn check(&self) {
         self.ordinary.check();
         self.critical.check();
+        self.watchers.check();
     }
 
     /// Tells `f` who waits, since when and for what, each line oldest first.

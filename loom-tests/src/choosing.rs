@@ -1,0 +1,129 @@
+//! Who waits for any of several pools: the chooser of production, and those that one writes on a free
+//! afternoon from what a pool has anyway.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use kva::sync::Arc;
+use kva::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use kva::{Arena, Span};
+use pool::RawPool;
+use pool::choose::{choose, never, span};
+
+use crate::world::{Item, block_on, one, put};
+
+/// Under loom a moment has passed when somebody sleeps until then.
+pub const SOON: Duration = Duration::from_micros(50);
+
+/// How one chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chooser {
+    /// That of production.
+    Real,
+    /// Waits for all, takes the first, and forgets what else it was granted.
+    ForgetsTheLoser,
+    /// Gives up without a word.
+    LeavesWithoutAWord,
+    /// Gets one of each, one after the other, and puts back what it does not need.
+    TakesAll,
+}
+
+impl Chooser {
+    /// Gets an item of one of these, and puts it back.
+    ///
+    /// # Panics
+    /// If a pool is closed.
+    pub async fn visit(self, pools: [Arc<RawPool>; 2]) {
+        let event = |at: usize| pools[at].get_event().wrap(move |item| (at, Item::from(item.unwrap())));
+        let (at, item) = match self {
+            Self::Real | Self::LeavesWithoutAWord => choose([event(0), event(1)]).await,
+            Self::ForgetsTheLoser => {
+                let mut futures = [0, 1].map(|at| Box::pin(pools[at].get_async()));
+                let found = poll_fn(|context| {
+                    for (at, future) in futures.iter_mut().enumerate() {
+                        if let Poll::Ready(item) = future.as_mut().poll(context) {
+                            return Poll::Ready((at, Item::from(item.unwrap())));
+                        }
+                    }
+                    Poll::Pending
+                })
+                .await;
+                std::mem::forget(futures);
+                found
+            }
+            Self::TakesAll => {
+                let first = pools[0].get_async().await.map(Item::from).unwrap();
+                let other = pools[1].get_async().await.map(Item::from).unwrap();
+                put(&pools[1], other);
+                (0, first)
+            }
+        };
+        put(&pools[at], item);
+    }
+
+    /// An item, if it is there soon, and a future that was polled once is dropped if not.
+    ///
+    /// # Panics
+    /// If the pool is closed.
+    #[must_use]
+    pub fn item_at_once(self, pool: &RawPool) -> Option<Item> {
+        let mut chooser = Box::pin(choose((pool.get_event(), never())).into_future());
+        let first = chooser.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(item) = first {
+            return Some(item.unwrap().into());
+        }
+        if self == Self::LeavesWithoutAWord {
+            std::mem::forget(chooser);
+        }
+        None
+    }
+
+    /// Gets a span or an item, and frees it or puts it back.
+    ///
+    /// # Panics
+    /// If the pool or the arena is closed.
+    pub async fn visit_span_or_item(self, arena: Arena, pool: Arc<RawPool>) {
+        let found: Result<Span, Item> = if self == Self::ForgetsTheLoser {
+            let mut alloc = Box::pin(arena.alloc_async(one()));
+            let mut getter = Box::pin(pool.get_async());
+            let found = poll_fn(|context| {
+                if let Poll::Ready(item) = getter.as_mut().poll(context) {
+                    return Poll::Ready(Err(item.unwrap().into()));
+                }
+                alloc.as_mut().poll(context).map(|span| Ok(span.unwrap()))
+            })
+            .await;
+            std::mem::forget((alloc, getter));
+            found
+        } else {
+            choose((
+                pool.get_event().wrap(|item| Err(item.unwrap().into())),
+                span(&arena, one()).wrap(|span| Ok(span.unwrap())),
+            ))
+            .await
+        };
+        match found {
+            Ok(span) => arena.free(span).unwrap(),
+            Err(item) => put(&pool, item),
+        }
+    }
+}
+
+/// An end that a flag says, and that nobody is told of: who looks before it is set waits for ever.
+#[derive(Debug, Clone, Default)]
+pub struct QuietEnd(Arc<AtomicBool>);
+
+impl QuietEnd {
+    /// It is over.
+    pub fn set(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    /// Waits for that.
+    pub fn wait(&self) {
+        let mut future = pin!(poll_fn(|_| if self.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }));
+        block_on(future.as_mut());
+    }
+}

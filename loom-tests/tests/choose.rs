@@ -1,0 +1,342 @@
+//! One who waits for any of several: exactly one commits, the others are withdrawn, and what they were
+//! granted is there for the next (P2, P5).
+
+use std::cell::Cell;
+use std::task::{Context, Waker};
+
+use kva::Arena;
+use kva::sync::Arc;
+use kva::sync::thread::spawn;
+use loom_tests::choosing::{Chooser, QuietEnd, SOON};
+use loom_tests::run::{Witness, known_bad, model, witnessed};
+use loom_tests::world::{
+    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put,
+};
+use pool::choose::{Nack, choose, never, with_nack};
+use pool::{GetError, RawPool};
+
+fn pool_of_one(bypass: u32) -> (Arena, Arc<RawPool>) {
+    let arena = arena(1, 0);
+    let pool = Arc::new(pages(1).bypass(bypass).build(arena.clone()).unwrap());
+    (arena, pool)
+}
+
+fn take(pool: &RawPool) -> Item {
+    pool.try_get().unwrap().into()
+}
+
+fn assert_rests((arena, pool): (Arena, Arc<RawPool>)) -> u64 {
+    let gets = assert_pool_at_rest(&pool, 0).gets;
+    drop(pool);
+    assert_arena_whole(&arena);
+    gets
+}
+
+/// Two puts in two pools, one chooser. They come from one thread: from two it takes a minute.
+fn commit_against_commit(chooser: Chooser, both: &Witness) {
+    let worlds = [pool_of_one(0), pool_of_one(0)];
+    let [first, second] = [0, 1].map(|at| take(&worlds[at].1));
+    let pools = [0, 1].map(|at| worlds[at].1.clone());
+    let chooses = {
+        let pools = pools.clone();
+        spawn(move || block_on(chooser.visit(pools)))
+    };
+    put(&pools[0], first);
+    put(&pools[1], second);
+    chooses.join().unwrap();
+    drop(pools);
+    // One got by this thread in each; by the chooser, one in all, and one more that it did not take.
+    let gets: u64 = worlds.map(assert_rests).into_iter().sum();
+    assert!(gets == 3 || gets == 4, "{gets} were got");
+    both.saw(gets == 4);
+}
+
+#[test]
+fn two_puts_and_one_chooser() {
+    witnessed("choose/commit_against_commit", "both were granted", |both| {
+        commit_against_commit(Chooser::Real, both);
+    });
+}
+
+#[test]
+fn two_puts_and_one_that_forgets() {
+    known_bad("choose/forgets_the_loser", "rest: a page was lost", || {
+        commit_against_commit(Chooser::ForgetsTheLoser, &Witness::default());
+    });
+}
+
+/// A put while time is up.
+fn commit_against_nack(bypass: u32, got: &Witness) {
+    let world = pool_of_one(bypass);
+    let item = take(&world.1);
+    let chooses = {
+        let pool = world.1.clone();
+        spawn(move || {
+            let mut told: Option<Nack> = None;
+            let item = with_nack(|nack| {
+                told = Some(nack);
+                pool.get_event()
+            });
+            let found = choose((item, never())).sync_timeout(SOON);
+            let told = told.expect("it was synced on").is_told();
+            assert_eq!(told, found.is_none(), "a nack comes to what is not chosen, and to nothing else");
+            if let Some(item) = found {
+                put(&pool, item.unwrap());
+            }
+            !told
+        })
+    };
+    put(&world.1, item);
+    got.saw(chooses.join().unwrap());
+    assert_rests(world);
+}
+
+#[test]
+fn a_put_against_a_deadline() {
+    witnessed("choose/commit_against_nack", "it was put in time", |got| commit_against_nack(0, got));
+}
+
+#[test]
+fn a_kick_against_a_deadline() {
+    witnessed("choose/kick_against_nack", "it was put in time", |got| commit_against_nack(1, got));
+}
+
+/// A future is polled once, and dropped while an item is put.
+fn dropped_future(chooser: Chooser, bypass: u32) {
+    let world = pool_of_one(bypass);
+    let item = take(&world.1);
+    let chooses = {
+        let pool = world.1.clone();
+        spawn(move || {
+            if let Some(item) = chooser.item_at_once(&pool) {
+                put(&pool, item);
+            }
+        })
+    };
+    put(&world.1, item);
+    // And who comes after it has it.
+    put(&world.1, Item::from(world.1.get().unwrap()));
+    chooses.join().unwrap();
+    assert_rests(world);
+}
+
+#[test]
+fn a_dropped_future() {
+    model("choose/dropped_future", || dropped_future(Chooser::Real, 0));
+}
+
+#[test]
+fn a_dropped_future_that_was_kicked() {
+    model("choose/dropped_and_kicked", || dropped_future(Chooser::Real, 1));
+}
+
+#[test]
+fn a_future_that_is_forgotten() {
+    known_bad("choose/leaves_without_a_word", "rest: a page was lost", || {
+        dropped_future(Chooser::LeavesWithoutAWord, 0);
+    });
+}
+
+/// Two choose between the same two pools, in opposite order, of which one has an item: whoever puts it
+/// puts it for the other one, and there the second item comes.
+#[test]
+fn two_choosers_in_opposite_order() {
+    model("choose/chooser_against_chooser", || {
+        let worlds = [pool_of_one(0), pool_of_one(0)];
+        let [one, other] = [0, 1].map(|at| worlds[at].1.clone());
+        put(&one, take(&one));
+        let second = take(&other);
+        let visit = Chooser::Real.visit([one.clone(), other.clone()]);
+        let chooses = spawn(move || block_on(visit));
+        block_on(Chooser::Real.visit([other.clone(), one]));
+        put(&other, second);
+        chooses.join().unwrap();
+        drop(other);
+        for world in worlds {
+            assert_rests(world);
+        }
+    });
+}
+
+/// Who would have one of each first waits for the other with one in hand.
+#[test]
+fn two_that_take_all_in_opposite_order() {
+    known_bad("choose/takes_all", "deadlock", || {
+        let worlds = [pool_of_one(0), pool_of_one(0)];
+        let [one, other] = [0, 1].map(|at| worlds[at].1.clone());
+        put(&one, take(&one));
+        let held = take(&other);
+        let opposite = {
+            let [one, other] = [one.clone(), other.clone()];
+            spawn(move || {
+                put(&one, Item::from(one.get().unwrap()));
+                put(&other, held);
+            })
+        };
+        block_on(Chooser::TakesAll.visit([one, other]));
+        opposite.join().unwrap();
+    });
+}
+
+/// An arena delivers while an item is put.
+fn nack_against_delivery(chooser: Chooser) {
+    let numbers = numbers(1, 0);
+    let held = numbers.try_alloc(one()).unwrap();
+    let world = pool_of_one(0);
+    let item = take(&world.1);
+    let chooses = {
+        let (arena, pool) = (numbers.clone(), world.1.clone());
+        spawn(move || block_on(chooser.visit_span_or_item(arena, pool)))
+    };
+    numbers.free(held).unwrap();
+    put(&world.1, item);
+    chooses.join().unwrap();
+    assert_rests(world);
+    assert_arena_whole(&numbers);
+}
+
+#[test]
+fn a_span_is_granted_to_who_has_an_item() {
+    model("choose/nack_against_delivery", || nack_against_delivery(Chooser::Real));
+}
+
+#[test]
+fn a_span_is_granted_to_who_forgets_it() {
+    known_bad("choose/loses_the_span", "rest:", || nack_against_delivery(Chooser::ForgetsTheLoser));
+}
+
+/// A page is delivered to the pool while its chooser's time is up.
+#[test]
+fn a_page_is_delivered_to_who_is_gone() {
+    witnessed("choose/nack_against_a_page", "it came too late", |late| {
+        let (arena, pool) = pool_of_one(0);
+        let others = arena.try_alloc(one()).unwrap();
+        let chooses = {
+            let pool = pool.clone();
+            spawn(move || {
+                if let Some(item) = choose((pool.get_event(), never())).sync_timeout(SOON) {
+                    put(&pool, item.unwrap());
+                }
+            })
+        };
+        arena.free(others).unwrap();
+        chooses.join().unwrap();
+        late.saw(pool.stats().gets == 0);
+        assert_rests((arena, pool));
+    });
+}
+
+/// A pool is closed while an item is put, and one waits for either.
+#[test]
+fn a_close_against_a_put() {
+    model("choose/close_against_put", || {
+        let (arena, pool) = pool_of_one(0);
+        let item = take(&pool);
+        let chooses = {
+            let pool = pool.clone();
+            spawn(move || {
+                let item = pool.get_event().wrap(|item| Some(item.map(Item::from)));
+                match choose((item, pool.closed_event().wrap(|()| None))).sync() {
+                    Some(Ok(item)) => put(&pool, item),
+                    Some(Err(error)) => assert!(matches!(error, GetError::Closed), "{error:?}"),
+                    None => (),
+                }
+            })
+        };
+        let puts = {
+            let pool = pool.clone();
+            spawn(move || put(&pool, item))
+        };
+        pool.close();
+        puts.join().unwrap();
+        chooses.join().unwrap();
+        assert_rests((arena, pool));
+    });
+}
+
+/// One comes to watch the close.
+#[test]
+fn a_close_is_told_to_who_comes() {
+    model("choose/closed_and_told", || {
+        let (arena, pool) = pool_of_one(0);
+        let watches = {
+            let pool = pool.clone();
+            spawn(move || pool.closed_event().sync())
+        };
+        pool.close();
+        watches.join().unwrap();
+        assert_rests((arena, pool));
+    });
+}
+
+/// One watches the close, another stops watching.
+#[test]
+fn a_close_is_told_to_who_watches() {
+    model("choose/closed_and_left", || {
+        let (arena, pool) = pool_of_one(0);
+        let watch = || {
+            let pool = pool.clone();
+            let mut watches = Box::pin(async move { pool.closed_event().await });
+            assert!(watches.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            watches
+        };
+        let [watches, leaves] = [watch(), watch()];
+        let watches = spawn(move || block_on(watches));
+        let leaves = spawn(move || drop(leaves));
+        pool.close();
+        watches.join().unwrap();
+        leaves.join().unwrap();
+        assert_rests((arena, pool));
+    });
+}
+
+#[test]
+fn a_close_that_is_told_to_nobody() {
+    known_bad("choose/closed_quietly", "deadlock", || {
+        let end = QuietEnd::default();
+        let watches = {
+            let end = end.clone();
+            spawn(move || end.wait())
+        };
+        end.set();
+        watches.join().unwrap();
+    });
+}
+
+/// An event is withdrawn while another thread comes to hear of it.
+#[test]
+fn a_nack_is_told() {
+    model("choose/nack_told", || {
+        let told = Cell::new(None);
+        let mut event = Box::pin(
+            with_nack(|nack| {
+                told.set(Some(nack));
+                never::<()>()
+            })
+            .into_future(),
+        );
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(event.as_mut().poll(&mut context).is_pending());
+        let nack: Nack = told.take().expect("it was synced on");
+        let hears = {
+            let nack = nack.clone();
+            spawn(move || nack.event().sync())
+        };
+        drop(event);
+        hears.join().unwrap();
+        assert!(nack.is_told());
+    });
+}
+
+#[test]
+fn a_nack_that_is_only_noted() {
+    known_bad("choose/nack_noted", "deadlock", || {
+        let nack = QuietEnd::default();
+        let hears = {
+            let nack = nack.clone();
+            spawn(move || nack.wait())
+        };
+        nack.set();
+        hears.join().unwrap();
+    });
+}

@@ -1,0 +1,160 @@
+//! From a wish to good objects as a state machine, for those who do not block their thread, or
+//! wait for other things at the same time: what `Shelf::lend` does in a loop.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use kva::holds::as_nobody;
+use kva::sync::Arc;
+use pin_project_lite::pin_project;
+
+use crate::backend::Backend;
+use crate::core::Core;
+use crate::driver::Driver;
+use crate::error::{ConstructError, GetError};
+use crate::getter::{Getter, Patience};
+use crate::loan::{Loans, Rest};
+use crate::object::Held;
+use crate::waiter::Want;
+
+/// What was wished for, or why it was not had. Dropped, it goes back.
+pub(crate) type Lent<'a, B> = Result<Held<'a, B>, GetError<<B as Backend>::Error>>;
+
+/// Whether what was lent is good: `None` is that it is not, and went back.
+pub(crate) type Readied<'a, B> = Result<Option<Held<'a, B>>, ConstructError>;
+
+pin_project! {
+    /// A getter until what it got is good. Dropping it cancels: whatever it has goes back.
+    pub(crate) struct Lending<'a, B: Backend, M, R> {
+        core: &'a Arc<Core<B>>,
+        want: Want,
+        // Room for all but the first.
+        rest: Rest,
+        patience: Patience,
+        // Makes sure that what was lent is good.
+        make: M,
+        // Whether it looked for what is there without getting in line.
+        tried: bool,
+        #[pin]
+        stage: Stage<'a, B, R>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Stage<'a, B: Backend, R> {
+        // In no line.
+        Apart,
+        Getting { #[pin] getter: Getter<'a, B> },
+        Readying { #[pin] ready: R },
+    }
+}
+
+impl<'a, B, M, R> Lending<'a, B, M, R>
+where
+    B: Backend,
+    M: FnMut(Loans) -> R,
+    R: Future<Output = Readied<'a, B>>,
+{
+    /// One who has not looked. `rest` has room for all but the first.
+    pub(crate) const fn new(
+        core: &'a Arc<Core<B>>,
+        want: Want,
+        rest: Rest,
+        patience: Patience,
+        make: M,
+    ) -> Self {
+        Self { core, want, rest, patience, make, tried: false, stage: Stage::Apart }
+    }
+
+    /// When it has to be driven though nobody woke it.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Getting { getter } => getter.until(),
+            Stage::Apart | Stage::Readying { .. } => None,
+        }
+    }
+
+    /// Takes what is there, unless it is somebody's who waits. In no line after that, but it may
+    /// have an object that is being validated.
+    pub(crate) fn try_now(mut self: Pin<&mut Self>) -> Option<Lent<'a, B>> {
+        self.as_mut().take_now();
+        // Whoever goes on polls it again, with a waker.
+        match self.poll_ready(&mut Driver::Task(&mut Context::from_waker(Waker::noop()))) {
+            Poll::Ready(lent) => lent,
+            Poll::Pending => None,
+        }
+    }
+
+    fn take_now(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        *this.tried = true;
+        if let Some(loan) = as_nobody(|| this.core.take_now(*this.want)) {
+            let ready = (this.make)(Loans::one(loan));
+            this.stage.set(Stage::Readying { ready });
+        }
+    }
+
+    /// Sees whether it has what is good. `None`: it has nothing, and is in no line.
+    fn poll_ready(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<Option<Lent<'a, B>>> {
+        let mut this = self.project();
+        let Projected::Readying { ready } = this.stage.as_mut().project() else { return Poll::Ready(None) };
+        Poll::Ready(match ready!(driver.poll(ready)) {
+            Ok(Some(held)) => Some(Ok(held)),
+            Ok(None) => {
+                // As old as it was.
+                this.stage.set(Stage::Apart);
+                (this.patience.returns, *this.tried) = (true, false);
+                let items = this.want.items;
+                match Rest::of(items) {
+                    Some(rest) => {
+                        *this.rest = rest;
+                        None
+                    }
+                    None => Some(Err(GetError::NoMemory(items as usize))),
+                }
+            }
+            Err(error) => Some(Err(GetError::Construct(error))),
+        })
+    }
+
+    /// Goes on, as far as it gets without waiting.
+    pub(crate) fn poll_driven(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<Lent<'a, B>> {
+        loop {
+            let mut this = self.as_mut().project();
+            match this.stage.as_mut().project() {
+                Projected::Apart if *this.tried => {
+                    let rest = std::mem::take(this.rest);
+                    let getter = Getter::new(this.core, *this.want, rest, *this.patience);
+                    this.stage.set(Stage::Getting { getter });
+                }
+                Projected::Apart => self.as_mut().take_now(),
+                Projected::Getting { getter } => {
+                    let loans = ready!(getter.poll_driven(driver))?;
+                    let ready = (this.make)(loans);
+                    this.stage.set(Stage::Readying { ready });
+                }
+                Projected::Readying { .. } => {
+                    if let Some(lent) = ready!(self.as_mut().poll_ready(driver)) {
+                        return Poll::Ready(lent);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// As a task drives it.
+impl<'a, B, M, R> Future for Lending<'a, B, M, R>
+where
+    B: Backend,
+    M: FnMut(Loans) -> R,
+    R: Future<Output = Readied<'a, B>>,
+{
+    type Output = Lent<'a, B>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_driven(&mut Driver::Task(context))
+    }
+}
