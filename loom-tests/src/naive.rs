@@ -22,6 +22,10 @@ pub enum Flaw {
     KeepsFirstWaker,
     /// A raised limit wakes nobody.
     RaisesQuietly,
+    /// A put wakes before it unlocks.
+    WakesLocked,
+    /// What everybody waits for wakes one, as `notify_one` does.
+    OpensForOne,
     /// A drain destroys idle objects before it takes them out of the list.
     DestroysInPlace,
 }
@@ -95,14 +99,19 @@ impl Naive {
 
     /// Puts an item back.
     pub fn put(&self) {
-        let waker = {
-            let mut state = self.state.lock();
-            state.free += 1;
-            self.wake_one(&mut state)
-        };
+        let mut state = self.state.lock();
+        state.free += 1;
+        let waker = self.wake_one(&mut state);
+        let locked = (self.flaw == Flaw::WakesLocked).then_some(state);
         if let Some(waker) = waker {
             waker.wake();
         }
+        drop(locked);
+    }
+
+    /// How many items are idle.
+    pub fn idle(&self) -> usize {
+        self.state.lock().free
     }
 
     /// Raises the limit by one.
@@ -113,6 +122,21 @@ impl Naive {
             if self.flaw == Flaw::RaisesQuietly { None } else { self.wake_one(&mut state) }
         };
         if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Nobody has to wait any more.
+    pub fn open(&self) {
+        let mut wakers = {
+            let mut state = self.state.lock();
+            state.limit = usize::MAX;
+            std::mem::take(&mut state.waiters)
+        };
+        if self.flaw == Flaw::OpensForOne {
+            wakers.truncate(1);
+        }
+        for (_, waker) in wakers {
             waker.wake();
         }
     }

@@ -3,7 +3,8 @@
 //! Under loom each model prints a line of what it did, and appends it to the file that
 //! `LOOM_REPORT` names, for `cargo xtask loom`. A known-bad twin must fail, and with
 //! the words that are expected: a model that passes proves nothing until the bug it is
-//! for makes it fail.
+//! for makes it fail. `cargo xtask mutants` seeds such bugs into the code itself, and asks
+//! for a model by its whole name, `LOOM_KNOWN_BAD`.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -94,7 +95,7 @@ mod imp {
     use super::Witness;
     use crate::record::{Recorder, Recording};
 
-    /// Set to a twin's name in the process that is to fail in it.
+    /// Set to the name of a twin, or of a model, in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
 
     /// Whether the model is among those that were asked for.
@@ -134,12 +135,15 @@ mod imp {
         bound: Option<(usize, &str)>,
         world: impl Fn() + Send + Sync + 'static,
     ) -> bool {
-        if std::env::var_os(FAIL_IN).is_some() || !is_wanted(name) {
-            return false;
+        let count = Arc::new(Witness::default());
+        match std::env::var_os(FAIL_IN) {
+            Some(chosen) if *chosen == *name => exit_where_it_fails(name, &count, &Recorder::default()),
+            Some(_) => return false,
+            None if !is_wanted(name) => return false,
+            None => {}
         }
         let kind =
             bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
-        let count = Arc::new(Witness::default());
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
         report(name, count.times(), start.elapsed().as_secs_f64(), &kind, "holds");
@@ -216,8 +220,8 @@ mod imp {
     const FAILED: &str = "the world failed in execution ";
     const NOTED: &str = "what was noted in it: ";
 
-    fn fail(name: &str, recorder: &Recorder, world: impl Fn() + Send + Sync + 'static) {
-        let count = Arc::new(Witness::default());
+    /// From now on a panic is told, with what was noted before it, and ends the process.
+    fn exit_where_it_fails(name: &str, count: &Arc<Witness>, recorder: &Recorder) {
         let (executions, noted, model) = (count.clone(), recorder.clone(), name.to_owned());
         std::panic::set_hook(Box::new(move |panic| {
             let failed = panic.payload_as_str().unwrap_or("a panic without words").replace('\n', " ");
@@ -227,6 +231,11 @@ mod imp {
             print!("{NOTED}{}", recording.to_json());
             std::process::exit(101);
         }));
+    }
+
+    fn fail(name: &str, recorder: &Recorder, world: impl Fn() + Send + Sync + 'static) {
+        let count = Arc::new(Witness::default());
+        exit_where_it_fails(name, &count, recorder);
         let noted = recorder.clone();
         check(&count, None, move || {
             // Each execution is a story of its own.

@@ -1,11 +1,14 @@
 //! A pool is closed or dropped while somebody waits and a grow is pending: the waiter is
 //! told, and the page that comes too late goes back (P5).
 
+use std::task::{Context, Waker};
+
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
 use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
+use loom_tests::naive::{Flaw, Naive};
 use loom_tests::run::{known_bad, model};
 use loom_tests::world::{Item, arena, assert_arena_whole, get, pages, put};
 use pool::{Backend, GetError};
@@ -75,4 +78,49 @@ fn while_an_item_is_put() {
 #[test]
 fn and_its_pages_are_not_given_back() {
     known_bad("close/releases_nothing", "rest: a span was lost", || against_put(ReleasesNothing));
+}
+
+/// Closed while one waits, and another has or is about to: both are told.
+fn tells_all(first: impl Future<Output = ()>, second: impl FnOnce() + Send + 'static, close: impl FnOnce()) {
+    let mut first = Box::pin(first);
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let second = spawn(second);
+    close();
+    second.join().unwrap();
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}
+
+/// One of them is critical, so that there are two lines to be told.
+#[test]
+fn while_two_wait() {
+    model("close/tells_all", || {
+        let arena = arena(2, 0);
+        let builder = pages(2).max_growing(1).critical_reserve(1).bypass(0);
+        let pool = Arc::new(builder.build(arena.clone()).unwrap());
+        let out = [(); 2].map(|()| pool.request().critical().try_get().unwrap());
+        let critical =
+            async || assert!(matches!(pool.request().critical().get_async().await, Err(GetError::Closed)));
+        let ordinary = {
+            let pool = pool.clone();
+            move || assert!(matches!(pool.get(), Err(GetError::Closed)))
+        };
+        tells_all(critical(), ordinary, || pool.close());
+        for item in out {
+            put(&pool, item);
+        }
+        drop(pool);
+        assert_arena_whole(&arena);
+    });
+}
+
+#[test]
+fn while_two_wait_and_one_is_told() {
+    known_bad("close/tells_one", "deadlock", || {
+        let pool = Arc::new(Naive::with_all_out(Flaw::OpensForOne, 1));
+        let other = {
+            let pool = pool.clone();
+            move || assert!(pool.get(None))
+        };
+        tells_all(pool.get_async(), other, || pool.open());
+    });
 }

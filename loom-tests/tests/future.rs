@@ -2,9 +2,10 @@
 //! passed from task to task (P2, P5).
 
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use kva::sync::Arc;
+use kva::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use kva::sync::thread::spawn;
 use loom_tests::naive::{Flaw, Naive};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
@@ -137,5 +138,75 @@ fn passed_to_another_task_unheard() {
             }
         }
         putter.join().unwrap();
+    });
+}
+
+/// A waker that looks at the pool, which takes its lock, as one may that polls at once.
+fn looking(look: impl Fn() + Send + Sync + 'static) -> Waker {
+    struct Looks<F>(F);
+    impl<F: Fn() + Send + Sync + 'static> Wake for Looks<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+    Waker::from(Arc::new(Looks(look)))
+}
+
+/// It waits, or is about to, while the item is put. It is polled until it has that.
+fn woken<I>(get: impl Future<Output = I>, put: impl FnOnce() + Send + 'static, waker: &Waker) -> I {
+    let mut future = pin!(get);
+    let mut context = Context::from_waker(waker);
+    let putter = spawn(put);
+    let early = future.as_mut().poll(&mut context);
+    putter.join().unwrap();
+    let got = if early.is_ready() { early } else { future.as_mut().poll(&mut context) };
+    let Poll::Ready(item) = got else { panic!("it was put, and not had") };
+    item
+}
+
+/// Who is woken may take the lock: nobody who wakes has it (P8).
+#[test]
+fn woken_unlocked() {
+    witnessed("future/woken_unlocked", "woken", |witness| {
+        let arena = arena(1, 0);
+        let pool = Arc::new(pages(1).bypass(0).build(arena.clone()).unwrap());
+        let item = Item::from(pool.try_get().unwrap());
+        let puts = {
+            let pool = pool.clone();
+            move || put(&pool, item)
+        };
+        let times = Arc::new(AtomicUsize::new(0));
+        let waker = {
+            let (pool, times) = (pool.clone(), times.clone());
+            looking(move || {
+                let _ = pool.stats();
+                times.fetch_add(1, Relaxed);
+            })
+        };
+        let item = woken(pool.get_async(), puts, &waker);
+        witness.saw(times.load(Relaxed) > 0);
+        put(&pool, item.unwrap());
+        drop(waker);
+        assert_pool_at_rest(&pool, 0);
+        drop(pool);
+        assert_arena_whole(&arena);
+    });
+}
+
+#[test]
+fn woken_by_who_has_the_lock() {
+    known_bad("future/woken_locked", "deadlock", || {
+        let pool = Arc::new(Naive::with_all_out(Flaw::WakesLocked, 1));
+        let puts = {
+            let pool = pool.clone();
+            move || pool.put()
+        };
+        let waker = {
+            let pool = pool.clone();
+            looking(move || {
+                let _ = pool.idle();
+            })
+        };
+        woken(pool.get_async(), puts, &waker);
     });
 }

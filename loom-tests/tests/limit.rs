@@ -3,8 +3,9 @@
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use loom_tests::naive::{Flaw, Naive};
-use loom_tests::run::{known_bad, model, witnessed};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
+use loom_tests::run::{Witness, known_bad, model, witnessed};
+use loom_tests::world::{Item, arena, assert_arena_whole, assert_pool_at_rest, get, pages, put};
+use pool::{GetError, RawPool};
 
 /// One waits for the item that is out; a raised limit serves it.
 #[test]
@@ -61,5 +62,54 @@ fn lowered_and_raised() {
         assert_pool_at_rest(&pool, 0);
         drop(pool);
         assert_arena_whole(&arena);
+    });
+}
+
+/// One wants two items, while the limit comes down to one.
+fn below_what_is_wanted(both: impl FnOnce(&RawPool) -> Vec<Item> + Send + 'static, told: &Witness) {
+    let arena = arena(2, 0);
+    let pool = Arc::new(pages(2).max_growing(1).bypass(0).build(arena.clone()).unwrap());
+    let out = [(); 2].map(|()| pool.try_get().unwrap());
+    let waiter = {
+        let pool = pool.clone();
+        spawn(move || {
+            let items = both(&pool);
+            let none = items.is_empty();
+            for item in items {
+                put(&pool, item);
+            }
+            none
+        })
+    };
+    pool.set_hard_limit(1).unwrap();
+    for item in out {
+        put(&pool, item);
+    }
+    assert!(waiter.join().unwrap(), "two items, and the limit is one");
+    told.saw(pool.stats().failures.too_many > 0);
+    assert_pool_at_rest(&pool, 0);
+    drop(pool);
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn lowered_below_what_is_wanted() {
+    witnessed("limit/lowered_below_want", "it was told", |told| {
+        let both = |pool: &RawPool| match pool.get_many(2) {
+            Ok(items) => items.into_iter().map(Item::from).collect(),
+            Err(error) => {
+                assert!(matches!(error, GetError::TooMany { .. }), "{error}");
+                Vec::new()
+            }
+        };
+        below_what_is_wanted(both, told);
+    });
+}
+
+/// As those do who have no such call: it has one, and waits for ever for the other.
+#[test]
+fn lowered_below_what_is_wanted_piece_by_piece() {
+    known_bad("limit/lowered_piece_by_piece", "deadlock", || {
+        below_what_is_wanted(|pool| [(); 2].map(|()| get(pool).unwrap()).into(), &Witness::default());
     });
 }

@@ -54,12 +54,20 @@ fn a_failure_told_to_nobody() {
     known_bad("refused/told_to_nobody", "deadlock", || refused_by(tell_nobody, &Witness::default()));
 }
 
+/// What is done with the token before the panic.
+#[derive(Clone, Copy, PartialEq)]
+enum Token {
+    Asked,
+    Committed,
+    /// It survives, in nobody's hands: known bad.
+    Kept,
+}
+
 /// Panics when it is asked first.
 struct PanicsOnce {
     arena: Arena,
     panicked: AtomicBool,
-    /// Whether the token survives the panic, in nobody's hands: known bad.
-    keeps_token: bool,
+    token: Token,
 }
 
 // SAFETY: pages are spans of an arena.
@@ -74,8 +82,9 @@ unsafe impl Backend for PanicsOnce {
         if self.panicked.swap(true, Relaxed) {
             return Backend::ask(&self.arena, page, grow);
         }
-        if self.keeps_token
-            && let Ok(committed) = grow.commit()
+        let committed = if self.token == Token::Asked { None } else { grow.commit().ok() };
+        if self.token == Token::Kept
+            && let Some(committed) = committed
         {
             let _lost = committed.into_id();
         }
@@ -96,9 +105,9 @@ unsafe impl Backend for PanicsOnce {
     }
 }
 
-fn panicking(keeps_token: bool) {
+fn panicking(token: Token) {
     let arena = arena(1, 0);
-    let backend = PanicsOnce { arena: arena.clone(), panicked: AtomicBool::new(false), keeps_token };
+    let backend = PanicsOnce { arena: arena.clone(), panicked: AtomicBool::new(false), token };
     let pool = Arc::new(pages(1).bypass(0).build(backend).unwrap());
     let getters = [(); 2].map(|()| {
         let pool = pool.clone();
@@ -117,10 +126,15 @@ fn panicking(keeps_token: bool) {
 
 #[test]
 fn by_a_panic() {
-    model("refused/by_a_panic", || panicking(false));
+    model("refused/by_a_panic", || panicking(Token::Asked));
+}
+
+#[test]
+fn by_a_panic_after_it_committed() {
+    model("refused/by_a_late_panic", || panicking(Token::Committed));
 }
 
 #[test]
 fn a_panic_that_keeps_its_slot() {
-    known_bad("refused/panic_keeps_slot", "deadlock", || panicking(true));
+    known_bad("refused/panic_keeps_slot", "deadlock", || panicking(Token::Kept));
 }

@@ -53,6 +53,40 @@ fn without_a_window_a_thief_starves_it() {
     });
 }
 
+/// The head wants two of five quanta, and nobody may pass it: not even by the last, which is free
+/// and not in its window.
+fn strict<Q: Quanta>(quanta: Q) {
+    let quanta = Arc::new(quanta);
+    let [first, second, third, fourth, last] = take_all(&*quanta)[..] else { panic!("five quanta") };
+    quanta.wait_for(2);
+    quanta.free(first);
+    let freer = {
+        let quanta = quanta.clone();
+        spawn(move || quanta.free(last))
+    };
+    assert!(quanta.take_one().is_none(), "passed, although nobody may");
+    freer.join().unwrap();
+    assert!(quanta.take_one().is_none(), "passed, although nobody may");
+    assert!(quanta.withheld() < 2, "the last is in no window");
+    quanta.free(second);
+    assert!(quanta.is_served(), "starved, although nothing in its window is busy");
+    quanta.free(third);
+    quanta.free(fourth);
+    quanta.end();
+}
+
+#[test]
+fn nobody_passes_the_head() {
+    model("windows/strict", || strict(Real::new(5, 0)));
+}
+
+#[test]
+fn somebody_passes_the_head() {
+    known_bad("windows/not_strict", "passed, although nobody may", || {
+        strict(NaiveArena::new(Flaw::NoWindow, 5));
+    });
+}
+
 /// The head wants three of five. Quanta are freed on both sides of the window, which moves or
 /// not, and somebody takes what is outside it just then. The middle one is freed last.
 fn reaim<Q: Quanta>(quanta: Q, thefts: usize, moved: &Witness) {

@@ -166,6 +166,7 @@ mod tests {
         ledger.leaves();
         ledger.released();
         assert!(ledger.is_over() && !ledger.has_room(), "what was given up is not taken again");
+        assert_eq!(ledger.bound, 2, "nor may it be");
         ledger.check();
         ledger.leaves();
         assert!(!ledger.is_over() && !ledger.has_room(), "enough are leaving, and none has left");

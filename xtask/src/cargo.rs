@@ -54,7 +54,20 @@ pub(crate) const NO_BENCHES: [&str; 4] = ["--exclude", "benches", "--exclude", "
 /// flags that the environment already has. Apart, because each artifact that
 /// both kinds of build give the same name would evict the other's.
 pub(crate) fn with_loom(command: &mut Command) -> &mut Command {
-    add_flags(command, "RUSTFLAGS", &["--cfg", "loom"]).arg("--target-dir").arg(loom_target_dir())
+    with_loom_in(command, &loom_target_dir())
+}
+
+/// As [`with_loom`], in another target directory.
+pub(crate) fn with_loom_in<'a>(command: &'a mut Command, target_dir: &Path) -> &'a mut Command {
+    add_flags(command, "RUSTFLAGS", &["--cfg", "loom"]).arg("--target-dir").arg(target_dir)
+}
+
+/// At most two jobs; an environment that asks for one gets one.
+pub(crate) fn jobs() -> &'static str {
+    match env::var("CARGO_BUILD_JOBS").as_deref() {
+        Ok("1") => "1",
+        _ => "2",
+    }
 }
 
 /// The command with rustdoc's warnings as errors.

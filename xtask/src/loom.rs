@@ -10,17 +10,17 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::cargo::{cargo, loom_target_dir, shown, with_loom};
+use crate::cargo::{cargo, jobs, loom_target_dir, shown, with_loom};
 use crate::report::{Heading, Model, Tally, take_lines};
 
 /// What a whole run must have explored: the scenarios, and the twin of each. A model that
 /// is renamed is renamed here; one that vanishes is missed.
-const EXPECTED: &[&str] = &[
+pub(crate) const EXPECTED: &[&str] = &[
     "put_reaches_the_sleeper",
     "put_reaches_the_sleeper/bypass",
     "put_reaches_the_sleeper/status_quo",
@@ -37,6 +37,7 @@ const EXPECTED: &[&str] = &[
     "refused/while_others_wait",
     "refused/told_to_nobody",
     "refused/by_a_panic",
+    "refused/by_a_late_panic",
     "refused/panic_keeps_slot",
     "withdraw/before_ask",
     "withdraw/queued_blindly",
@@ -57,6 +58,8 @@ const EXPECTED: &[&str] = &[
     "future/another_queue",
     "future/another_task",
     "future/keeps_first_waker",
+    "future/woken_unlocked",
+    "future/woken_locked",
     "several/against_single",
     "several/against_passing_single",
     "several/against_several",
@@ -113,6 +116,8 @@ const EXPECTED: &[&str] = &[
     "choose/nack_noted",
     "windows/thief",
     "windows/without",
+    "windows/strict",
+    "windows/not_strict",
     "windows/free_against_reaim",
     "windows/two_steps",
     "windows/head_leaves",
@@ -147,6 +152,8 @@ const EXPECTED: &[&str] = &[
     "close/taken_before_commit",
     "close/against_put",
     "close/releases_nothing",
+    "close/tells_all",
+    "close/tells_one",
     "drain/against_get_and_put",
     "drain/releases_nothing",
     "limit/lowered_while_growing",
@@ -154,6 +161,8 @@ const EXPECTED: &[&str] = &[
     "limit/raised_for_waiter",
     "limit/raised_quietly",
     "limit/lowered_and_raised",
+    "limit/lowered_below_want",
+    "limit/lowered_piece_by_piece",
     "factories/failure_against_waiter",
     "factories/failure_on_own_thread",
     "factories/failure_keeps_slot",
@@ -178,6 +187,10 @@ const EXPECTED: &[&str] = &[
     "bypass/once",
     "bypass/never",
     "bypass/twice",
+    "bypass/oldest_first",
+    "bypass/who_looks_first",
+    "bypass/passed_once",
+    "bypass/passed_twice",
     "bias/pass_against_revoke",
     "bias/passes_again",
     "bias/revoked_again",
@@ -296,13 +309,8 @@ pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<()> {
 
 /// Release, because loom's cost is the production code run many times over.
 fn command(filter: Option<&str>) -> Command {
-    // At most two jobs; an environment that asks for one gets one.
-    let jobs = match env::var("CARGO_BUILD_JOBS").as_deref() {
-        Ok("1") => "1",
-        _ => "2",
-    };
     let mut command = cargo();
-    with_loom(command.args(["test", "--release"])).args(["-j", jobs]);
+    with_loom(command.args(["test", "--release"])).args(["-j", jobs()]);
     if filter.is_some() {
         command.args(["-p", "loom-tests", "--tests"]);
     }
