@@ -231,6 +231,20 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 
     fn poll_by(self: Pin<&mut Self>, driver: Driver, waker: &Waker) -> Poll<Outcome<B::Error>> {
+        let core = self.core;
+        let mut leaves = None;
+        let polled = self.poll_leaving(driver, waker, &mut leaves);
+        keep(core, polled, || drop(leaves))
+    }
+
+    /// As [`poll_by`](Self::poll_by). What it `leaves` in line, if it got there, is the caller's to drop
+    /// if not.
+    fn poll_leaving<'w>(
+        self: Pin<&mut Self>,
+        driver: Driver,
+        waker: &'w Waker,
+        leaves: &mut Option<Leaves<'w>>,
+    ) -> Poll<Outcome<B::Error>> {
         let (core, node, progress) = self.parts();
         if progress.started {
             match progress.news(node, waker) {
@@ -246,7 +260,6 @@ impl<'a, B: Backend> Getter<'a, B> {
         progress.asleep.end();
         let mut unsaid = Unsaid::new(core, None);
         let mut gathered = None;
-        let mut leaves: Option<Leaves<'_>> = None;
         loop {
             // Only if the last was left: no code of callers' may come between a page that it brought
             // and the lock (P5).
@@ -259,7 +272,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                 if let Some(arrival) = gathered.take() {
                     state.gathered_page(arrival);
                 }
-                state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo)
+                state.step(node, leaves, unsaid.end.take(), brought, core, todo)
             }) {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
@@ -367,12 +380,37 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 }
 
+/// Does `last`, callers' code, before an outcome leaves. Not after it has: what is returned while a local
+/// of its function panics in its destructor is lost (rust-lang/rust#47949).
+fn keep<B: Backend>(
+    core: &Core<B>,
+    polled: Poll<Outcome<B::Error>>,
+    last: impl FnOnce(),
+) -> Poll<Outcome<B::Error>> {
+    let kept = polled.map_ok(|loans| Kept::new(core, loans));
+    last();
+    kept.map_ok(Kept::into_loans)
+}
+
 /// As a task drives it. It has no clock to wake it but the one that the pool was told of: its
 /// patience is looked at when it is polled.
 impl<B: Backend> Future for Getter<'_, B> {
     type Output = Outcome<B::Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.as_mut().poll_task(context);
+        if polled.is_pending() {
+            return Poll::Pending;
+        }
+        // Nothing is left for its own destructor, after which its outcome is out.
+        let (core, _, progress) = self.parts();
+        let left = (progress.left.take(), std::mem::take(&mut progress.alarm));
+        keep(core, polled, || drop(left))
+    }
+}
+
+impl<B: Backend> Getter<'_, B> {
+    fn poll_task(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<B::Error>> {
         if let Poll::Ready(outcome) = self.as_mut().poll_by(Driver::Task, context.waker()) {
             return Poll::Ready(outcome);
         }
