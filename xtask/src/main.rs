@@ -1,11 +1,13 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `spin` checks the specification; `features` builds the feature matrix;
+//! models alone and shows each as it ends; `spin` checks the specification; `cancel` drops
+//! async operations wherever they await; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
 mod bench;
+mod cancel;
 mod cargo;
 mod features;
 mod loom;
@@ -37,6 +39,8 @@ enum Task {
         /// Run only the models with this in their names
         filter: Option<String>,
     },
+    /// Drops each async operation at each of its awaits, whatever happens in between
+    Cancel,
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Features => features::check(false),
         Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Cancel => cancel::run(),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
