@@ -32,6 +32,7 @@ pub mod panics;
 mod placement;
 mod region;
 mod requests;
+mod reserve;
 mod shape;
 mod space;
 mod stats;
@@ -53,6 +54,7 @@ pub use frames::{
 pub use grow::{Answer, Claim, Committed, Grow, GrowId, GrowTable, Refusal, Sink, Work};
 pub use holds::{client, deadlock};
 pub use placement::{Fit, Placement, PlacementError};
-pub use region::{Decommit, Region, Reserve};
+pub use region::Region;
+pub use reserve::{Decommit, Reserve};
 pub use shape::{Shape, ShapeError, Span};
 pub use stats::ArenaStats;

@@ -7,100 +7,10 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
-/// When the memory of a freed span goes back to the kernel.
-///
-/// ```
-/// # if kva::sync::IS_MODEL { return Ok(()) }
-/// use kva::{Arena, Decommit, Region, Reserve, Shape};
-///
-/// let how = Reserve::new().decommit(Decommit::Discard);
-/// let arena = Arena::new(Region::reserve(1 << 16, how)?, 1 << 16)?;
-/// let span = arena.try_alloc(Shape::new(1)?)?;
-/// let start = arena.ptr(span).expect("this arena has memory");
-/// // SAFETY: the span is held.
-/// unsafe { start.write(7) };
-/// arena.free(span)?;
-/// let again = arena.try_alloc(Shape::new(1)?)?; // the only quantum there is
-/// assert_eq!(arena.ptr(again), Some(start));
-/// // SAFETY: it is held again.
-/// assert_eq!(unsafe { start.read() }, 0);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Decommit {
-    /// Never: freed memory stays resident and keeps its contents. The cheapest.
-    #[default]
-    Never,
-    /// At once (`MADV_DONTNEED`); the addresses stay accessible and read as zero.
-    Discard,
-    /// At once, and the addresses become inaccessible, so that a use after free
-    /// faults. Costs a second system call.
-    Protect,
-}
+use crate::reserve::{Decommit, Reserve};
 
-/// How address space is reserved; see [`Region::reserve`].
-///
-/// ```
-/// use kva::{Decommit, Region, Reserve};
-///
-/// let how = Reserve::new().decommit(Decommit::Protect).huge_pages(true);
-/// let region = Region::reserve(4 << 20, how)?;
-/// let base = region.base().expect("reserved regions have addresses");
-/// assert_eq!(base.addr().get() % (2 << 20), 0, "huge pages fit");
-/// assert!(Region::reserve(100, how).is_err(), "no multiple of the page size");
-/// # Ok::<_, std::io::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reserve {
-    decommit: Decommit,
-    huge_pages: bool,
-    align: usize,
-}
-
-impl Reserve {
-    /// Memory is never decommitted, no huge pages.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { decommit: Decommit::Never, huge_pages: false, align: 0 }
-    }
-
-    /// When freed memory goes back to the kernel.
-    #[must_use]
-    pub const fn decommit(mut self, policy: Decommit) -> Self {
-        self.decommit = policy;
-        self
-    }
-
-    /// The region starts at a multiple of `bytes`, a power of two, also where it would not
-    /// [without](Region::reserve): for quanta, or shapes, that are longer than 2 MiB.
-    ///
-    /// ```
-    /// # if kva::sync::IS_MODEL { return Ok(()) }
-    /// use kva::{Arena, Region, Reserve};
-    ///
-    /// let giant = 1 << 30;
-    /// let arena = Arena::new(Region::reserve(2 * giant, Reserve::new().align(giant))?, giant)?;
-    /// assert_eq!(arena.quanta(), 2);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub const fn align(mut self, bytes: usize) -> Self {
-        self.align = bytes;
-        self
-    }
-
-    /// Advises the kernel to back the region with huge pages (`MADV_HUGEPAGE`). A
-    /// kernel without them is not an error.
-    #[must_use]
-    pub const fn huge_pages(mut self, yes: bool) -> Self {
-        self.huge_pages = yes;
-        self
-    }
-}
-
-/// What reserved regions are aligned to, if they are as long: a huge page.
-const ALIGN: usize = 2 << 20;
+/// A huge page: what reserved regions are aligned to, if they are as long.
+const HUGE: usize = 2 << 20;
 
 /// What is behind an arena's quanta.
 ///
@@ -125,7 +35,7 @@ pub struct Region(Kind);
 enum Kind {
     Numbers { count: u32 },
     Borrowed { base: NonNull<u8>, bytes: usize },
-    Reserved { base: NonNull<u8>, bytes: usize, decommit: Decommit },
+    Reserved { base: NonNull<u8>, bytes: usize, how: Reserve },
 }
 
 // SAFETY: a region hands out addresses and makes system calls on them; it reads and
@@ -153,17 +63,24 @@ impl Region {
     ///
     /// # Errors
     /// `bytes` is zero or no multiple of the page size, the alignment asked for is no power of two,
-    /// or `mmap(2)` fails.
+    /// [explicit huge pages](Reserve::hugetlb) are to be decommitted or the system has too few of
+    /// them, or `mmap(2)` fails.
     pub fn reserve(bytes: usize, how: Reserve) -> io::Result<Self> {
-        let page = rustix::param::page_size();
+        let page = page_of(how);
         if bytes == 0 || !bytes.is_multiple_of(page) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("a region of {bytes} bytes: it must be a positive multiple of the page size, {page}"),
             ));
         }
+        if how.hugetlb && how.decommit != Decommit::Never {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "explicit huge pages are never decommitted: others could take them meanwhile",
+            ));
+        }
         // Aligned as its largest spans may want it, and as huge pages do.
-        let align = bytes.checked_next_power_of_two().unwrap_or(ALIGN).clamp(page, ALIGN);
+        let align = bytes.checked_next_power_of_two().unwrap_or(HUGE).clamp(page, HUGE);
         if how.align != 0 && !how.align.is_power_of_two() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -174,15 +91,22 @@ impl Region {
         let Some(mapped) = bytes.checked_add(align - page) else {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
         };
+        // Set aside now: else a touch is what finds that there are too few (SIGBUS).
+        let explicit = MapFlags::HUGETLB | MapFlags::HUGE_2MB;
+        let flags = if how.hugetlb { explicit } else { MapFlags::NORESERVE };
         // SAFETY: a null hint and no MAP_FIXED: the kernel picks addresses that nobody uses.
         let start = unsafe {
             rustix::mm::mmap_anonymous(
                 std::ptr::null_mut(),
                 mapped,
                 ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
+                MapFlags::PRIVATE | flags,
             )
-        }?;
+        };
+        let start = start.map_err(|error| {
+            let error = io::Error::from(error);
+            if how.hugetlb { too_few_huge(mapped, &error) } else { error }
+        })?;
         let before = start.addr().next_multiple_of(align) - start.addr();
         let base = start.wrapping_byte_add(before);
         for (at, bytes) in [(start, before), (base.wrapping_byte_add(bytes), mapped - before - bytes)] {
@@ -194,7 +118,7 @@ impl Region {
         let Some(base) = NonNull::new(base.cast::<u8>()) else {
             return Err(io::Error::other("mmap placed a region at address zero"));
         };
-        let region = Self(Kind::Reserved { base, bytes, decommit: how.decommit });
+        let region = Self(Kind::Reserved { base, bytes, how });
         if how.huge_pages {
             // SAFETY: the range is the mapping just made, which nobody else knows. The
             // advice changes no contents; a kernel without huge pages answers EINVAL.
@@ -242,13 +166,13 @@ impl Region {
     pub(crate) fn granule(&self) -> usize {
         match self.0 {
             Kind::Numbers { .. } | Kind::Borrowed { .. } => 1,
-            Kind::Reserved { .. } => rustix::param::page_size(),
+            Kind::Reserved { how, .. } => page_of(how),
         }
     }
 
     /// Whether [`Region::decommit`] does anything.
     pub(crate) const fn decommits(&self) -> bool {
-        matches!(self.0, Kind::Reserved { decommit: Decommit::Discard | Decommit::Protect, .. })
+        matches!(self.0, Kind::Reserved { how, .. } if !matches!(how.decommit, Decommit::Never))
     }
 
     /// Whether memory has to be [committed](Self::commit) before it is used.
@@ -256,15 +180,20 @@ impl Region {
         matches!(self.0, Kind::Reserved { .. })
     }
 
-    /// Makes `bytes` bytes from `offset` on accessible, which are of a span that was just taken.
+    /// Makes `bytes` bytes from `offset` on accessible, which are of a span that was just taken, and
+    /// populates them, if that is wanted.
     pub(crate) fn commit(&self, offset: usize, bytes: usize) -> io::Result<()> {
-        let Kind::Reserved { base, .. } = self.0 else {
+        let Kind::Reserved { base, how, .. } = self.0 else {
             return Ok(());
         };
         let at = base.as_ptr().wrapping_add(offset).cast::<c_void>();
         // SAFETY: the range lies in our own mapping, and nobody else uses it: the caller
         // holds the span and has not handed it out yet.
         unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::READ | MprotectFlags::WRITE) }?;
+        if how.populate {
+            // SAFETY: the range is the caller's, as above, and has just been made accessible.
+            unsafe { populate(at.cast(), bytes) }?;
+        }
         Ok(())
     }
 
@@ -274,9 +203,10 @@ impl Region {
     /// Failure is ignored: the memory then stays resident, which costs memory and
     /// breaks nothing.
     pub(crate) fn decommit(&self, offset: usize, bytes: usize) -> bool {
-        let Kind::Reserved { base, decommit, .. } = self.0 else {
+        let Kind::Reserved { base, how, .. } = self.0 else {
             return false;
         };
+        let Reserve { decommit, populate, .. } = how;
         if decommit == Decommit::Never {
             return false;
         }
@@ -288,7 +218,58 @@ impl Region {
             // SAFETY: as above.
             let _ = unsafe { rustix::mm::mprotect(at, bytes, MprotectFlags::empty()) };
         }
-        decommit == Decommit::Protect
+        decommit == Decommit::Protect || populate
+    }
+}
+
+/// What a region reserved so is mapped in.
+fn page_of(how: Reserve) -> usize {
+    if how.hugetlb { HUGE } else { rustix::param::page_size() }
+}
+
+#[cold]
+fn too_few_huge(bytes: usize, error: &io::Error) -> io::Error {
+    let pages = bytes / HUGE;
+    let text = format!(
+        "{pages} explicit huge pages of 2 MiB: {error}; the system has as many as \
+         /proc/sys/vm/nr_hugepages says, less those in use"
+    );
+    io::Error::new(error.kind(), text)
+}
+
+/// Faults all of it in, for writing. Contents stay.
+///
+/// # Safety
+/// Valid for reads and writes, and nobody else uses it.
+unsafe fn populate(at: *mut u8, bytes: usize) -> io::Result<()> {
+    // SAFETY: the advice changes no contents, and the range is valid by our own contract.
+    let done = rustix::io::retry_on_intr(|| unsafe {
+        rustix::mm::madvise(at.cast(), bytes, Advice::LinuxPopulateWrite)
+    });
+    match done {
+        // A kernel before 5.14.
+        Err(rustix::io::Errno::INVAL) => {
+            // SAFETY: by our own contract.
+            unsafe { touch(at, bytes) };
+            Ok(())
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Writes to each page what it holds already.
+///
+/// # Safety
+/// Valid for reads and writes, and nobody else uses it.
+unsafe fn touch(at: *mut u8, bytes: usize) {
+    for offset in (0..bytes).step_by(rustix::param::page_size()) {
+        // SAFETY: within the range.
+        let byte = unsafe { at.add(offset) };
+        // SAFETY: valid for reads and initialised, as all memory from the kernel is. Volatile, or it
+        // would be found to change nothing.
+        let value = unsafe { byte.read_volatile() };
+        // SAFETY: valid for writes.
+        unsafe { byte.write_volatile(value) };
     }
 }
 
@@ -300,5 +281,37 @@ impl Drop for Region {
             let unmapped = unsafe { rustix::mm::munmap(base.as_ptr().cast(), bytes) };
             debug_assert!(unmapped.is_ok());
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    /// How many pages from `at` on are resident.
+    fn resident(at: *mut u8, pages: usize) -> usize {
+        let pagemap = std::fs::File::open("/proc/self/pagemap").unwrap();
+        let mut words = vec![0; 8 * pages];
+        pagemap.read_exact_at(&mut words, (8 * (at.addr() / rustix::param::page_size())) as u64).unwrap();
+        words.as_chunks::<8>().0.iter().filter(|word| u64::from_ne_bytes(**word) >> 63 == 1).count()
+    }
+
+    /// What kernels before 5.14 have instead of the advice.
+    #[test]
+    fn touching_populates_and_keeps_contents() {
+        let page = rustix::param::page_size();
+        let region = Region::reserve(8 * page, Reserve::new()).unwrap();
+        region.commit(0, 8 * page).unwrap();
+        let base = region.base().unwrap().as_ptr();
+        let fourth = base.wrapping_add(3 * page);
+        // SAFETY: committed, and nobody else's.
+        unsafe { fourth.write(7) };
+        assert_eq!(resident(base, 8), 1);
+        // SAFETY: as above; all but the last page.
+        unsafe { touch(base, 7 * page) };
+        assert_eq!(resident(base, 8), 7);
+        // SAFETY: as above.
+        assert_eq!(unsafe { fourth.read() }, 7);
     }
 }

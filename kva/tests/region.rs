@@ -251,6 +251,207 @@ fn huge_pages_are_asked_for() {
     }
 }
 
+/// Under every policy, and again after each decommit.
+#[test]
+fn what_is_taken_is_populated_if_that_is_wanted() {
+    let _turn = TURN.lock();
+    for decommit in [Decommit::Never, Decommit::Discard, Decommit::Protect] {
+        for populate in [false, true] {
+            let arena = reserved(64, Reserve::new().decommit(decommit).populate(populate));
+            // All at once, and in two parts of which one was there already.
+            for (few, all) in [(64, 64), (24, 64)] {
+                let mut span = take(&arena, few);
+                let range = extent(&arena, span);
+                scribble(bytes(&arena, &mut span));
+                arena.free(span).unwrap();
+                let kept = if decommit == Decommit::Never { few as usize } else { 0 };
+                assert_eq!(resident(&range), kept, "{decommit:?}");
+
+                let mut span = take(&arena, all);
+                let there = resident(&extent(&arena, span));
+                if populate {
+                    assert_eq!(there, all as usize, "{decommit:?}");
+                } else {
+                    assert!(there == 0 || decommit == Decommit::Never, "{decommit:?}: {there}");
+                }
+                let kept = bytes(&arena, &mut span).iter().filter(|byte| **byte != 0).count();
+                assert_eq!(kept > 0, decommit == Decommit::Never, "{decommit:?}: populating writes nothing");
+                arena.free(span).unwrap();
+            }
+        }
+    }
+}
+
+/// By free to a waiter, and not by taking.
+#[test]
+fn what_a_waiter_is_granted_is_populated() {
+    let _turn = TURN.lock();
+    let arena = reserved(8, Reserve::new().decommit(Decommit::Discard).populate(true));
+    let all = take(&arena, 8);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let span = arena.alloc(Shape::new(5).unwrap()).unwrap();
+            assert_eq!(resident(&extent(&arena, span)), 5);
+            span
+        });
+        while arena.stats().waiting != 1 {
+            std::thread::yield_now();
+        }
+        arena.free(all).unwrap();
+        arena.free(waiter.join().unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn huge_pages_that_are_populated_are_there_and_huge() {
+    const HUGE: usize = 2 << 20;
+    let _turn = TURN.lock();
+    let region = Region::reserve(2 * HUGE, Reserve::new().huge_pages(true).populate(true)).unwrap();
+    let base = region.base().unwrap().addr().get();
+    let arena = Arena::new(region, HUGE).unwrap();
+    let span = take(&arena, 2);
+    assert_eq!(resident(&(base..base + 2 * HUGE)), 2 * HUGE / page());
+    let huge = anonymous_huge(&(base..base + 2 * HUGE));
+    if huge == 0 {
+        eprintln!(
+            "SKIPPED: this kernel gave no transparent huge page, by its settings or for want of memory"
+        );
+    } else {
+        assert!(huge.is_multiple_of(HUGE), "{huge}");
+    }
+    arena.free(span).unwrap();
+}
+
+/// Bytes of the mappings in `range` that are in transparent huge pages.
+fn anonymous_huge(range: &Range<usize>) -> usize {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut within = false;
+    let mut kib = 0;
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        let head = words.next().unwrap();
+        if let Some((start, end)) = head.split_once('-')
+            && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
+        {
+            within = start < range.end && range.start < end;
+        } else if within && head == "AnonHugePages:" {
+            kib += words.next().unwrap().parse::<usize>().unwrap();
+        }
+    }
+    kib << 10
+}
+
+/// How many explicit huge pages the system has that nobody has, or was promised. `None`: it makes
+/// more as they are wanted, so that nobody knows.
+fn free_explicit() -> Option<usize> {
+    let of = |name: &str| {
+        let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}_hugepages");
+        std::fs::read_to_string(path).map_or(0, |text| text.trim().parse::<usize>().unwrap())
+    };
+    (of("nr_overcommit") == 0).then(|| of("free").saturating_sub(of("resv")))
+}
+
+#[test]
+fn explicit_huge_pages_are_set_aside_at_the_reserve_or_not_at_all() {
+    const HUGE: usize = 2 << 20;
+    let _turn = TURN.lock();
+    let how = Reserve::new().hugetlb(true);
+    for bad in [page(), HUGE + page()] {
+        let error = Region::reserve(bad, how).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().ends_with("a positive multiple of the page size, 2097152"), "{error}");
+    }
+    for decommit in [Decommit::Discard, Decommit::Protect] {
+        let error = Region::reserve(HUGE, how.decommit(decommit)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("never decommitted"), "{error}");
+    }
+
+    let Some(free) = free_explicit() else {
+        eprintln!("SKIPPED: this system makes explicit huge pages as they are wanted");
+        return;
+    };
+    let error = Region::reserve((free + 1) * HUGE, how).unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("{} explicit huge pages of 2 MiB: ", free + 1)),
+        "{error}"
+    );
+    assert!(error.to_string().contains("/proc/sys/vm/nr_hugepages"), "{error}");
+    if free < 2 {
+        eprintln!("SKIPPED: this system has no two explicit huge pages to spare, so their use is not seen");
+        return;
+    }
+    let region = Region::reserve(2 * HUGE, how).unwrap();
+    let base = region.base().unwrap().addr().get();
+    assert_eq!(free_explicit(), Some(free - 2), "promised before anything is taken");
+    let error = Arena::new(Region::reserve(HUGE, how).unwrap(), page()).unwrap_err();
+    assert!(error.to_string().contains("2097152"), "{error}");
+    let arena = Arena::new(region, HUGE).unwrap();
+    let mut span = take(&arena, 2);
+    scribble(bytes(&arena, &mut span));
+    assert!(is_scribbled(bytes(&arena, &mut span)));
+    let flags: Vec<_> = mappings_in(&(base..base + 2 * HUGE)).into_iter().flat_map(|map| map.flags).collect();
+    assert!(flags.iter().any(|flag| flag == "ht"), "{flags:?}");
+    arena.free(span).unwrap();
+    drop(arena);
+    assert_eq!(free_explicit(), Some(free));
+}
+
+#[test]
+fn an_arena_says_what_it_has_committed_and_what_of_it_nobody_uses() {
+    let _turn = TURN.lock();
+    let figures = |arena: &Arena| {
+        let stats = arena.stats();
+        assert_eq!(stats.quantum, arena.quantum());
+        assert_eq!(stats.committed_bytes(), stats.committed as usize * page());
+        assert_eq!(stats.unused_bytes(), stats.committed_unused as usize * page());
+        (stats.committed, stats.committed_unused)
+    };
+    for (decommit, kept) in [(Decommit::Never, 5), (Decommit::Discard, 5), (Decommit::Protect, 0)] {
+        let arena = reserved(8, Reserve::new().decommit(decommit));
+        assert_eq!(figures(&arena), (0, 0));
+        let (five, two) = (take(&arena, 5), take(&arena, 2));
+        assert_eq!(figures(&arena), (7, 0), "{decommit:?}");
+        arena.free(five).unwrap();
+        assert_eq!(figures(&arena), (kept + 2, kept), "{decommit:?}: what is accessible");
+        // Of a region that is added, too.
+        arena.add_region(Region::reserve(64 * page(), Reserve::new().decommit(decommit)).unwrap()).unwrap();
+        assert_eq!(figures(&arena), (kept + 2, kept));
+        let many = take(&arena, 40);
+        assert_eq!(figures(&arena), (kept + 42, kept));
+        arena.free(many).unwrap();
+        arena.free(two).unwrap();
+        let all = if kept == 0 { 0 } else { 47 };
+        assert_eq!(figures(&arena), (all, all), "{decommit:?}");
+    }
+
+    // What is withheld for the head is in no span either.
+    let arena = reserved(8, Reserve::new());
+    let mut ones: Vec<_> = (0..8).map(|_| take(&arena, 1)).collect();
+    ones.sort_by_key(|span| span.start());
+    let busy = ones.split_off(7);
+    for span in ones {
+        arena.free(span).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| arena.alloc(Shape::new(8).unwrap()).unwrap());
+        while arena.stats().waiting != 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!((arena.stats().withheld, arena.stats().free), (7, 0));
+        assert_eq!(figures(&arena), (8, 7));
+        for span in busy {
+            arena.free(span).unwrap();
+        }
+        arena.free(waiter.join().unwrap()).unwrap();
+    });
+    assert_eq!(figures(&arena), (8, 8));
+
+    let numbers = Arena::new(Region::numbers(9), 1).unwrap();
+    let stats = numbers.stats();
+    assert_eq!((stats.quantum, stats.committed_bytes(), stats.unused_bytes()), (1, 0, 0));
+}
+
 #[test]
 fn borrowed_memory_is_used_as_it_is() {
     #[repr(align(4096))]
@@ -266,6 +467,7 @@ fn borrowed_memory_is_used_as_it_is() {
     assert_eq!((region.base(), region.len(), region.is_empty()), (Some(start), 16 * 64, false));
     let arena = Arena::new(region, 64).unwrap();
     assert_eq!((arena.quanta(), arena.quantum()), (16, 64));
+    assert_eq!((arena.stats().committed_bytes(), arena.stats().unused_bytes()), (1024, 1024));
     let mut span = take(&arena, 16);
     assert_eq!(arena.ptr(span), Some(start));
     assert!(bytes(&arena, &mut span).iter().all(|byte| *byte == 7), "nothing is cleared");

@@ -117,14 +117,14 @@ impl<T> Carved for Objects<T> {}
 #[must_use = "a builder builds nothing until it is told to"]
 pub struct Builder<Of> {
     of: Of,
-    setup: Setup,
+    pub(crate) setup: Setup,
 }
 
 impl<Of> Builder<Of> {
     fn new(of: Of, hard: u32) -> Self {
         let limits = Limits {
             hard,
-            low: 0,
+            low: None,
             high: None,
             growing: Builder::DEFAULT_MAX_GROWING,
             bypass: Builder::DEFAULT_BYPASS,
@@ -140,9 +140,10 @@ impl<Of> Builder<Of> {
         self
     }
 
-    /// Pages never given up when idle. Default 0.
+    /// Pages never given up when idle. Default 0; of a pool that is
+    /// [built primed](Self::build_primed), the hard limit.
     pub fn low_water(mut self, pages: u32) -> Self {
-        self.setup.limits.low = pages;
+        self.setup.limits.low = Some(pages);
         self
     }
 
@@ -293,7 +294,7 @@ impl<F: ObjectFactory> Builder<Created<F>> {
     }
 
     /// Makes the pool. It holds no objects yet; [`Pool::reserve`] and dropping the reservation
-    /// has some made.
+    /// has some made, [`build_primed`](Self::build_primed) all.
     ///
     /// All that `get`, `put` and waiting need is allocated here, but for what the factory makes:
     /// tables of about 80 bytes an object, backed by the kernel as far as they are used.

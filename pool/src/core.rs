@@ -161,7 +161,8 @@ impl<B: Backend> Drop for SweepsAfter<'_, B> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) hard: u32,
-    pub(crate) low: u32,
+    /// None, if not set.
+    pub(crate) low: Option<u32>,
     /// No bound but the hard limit, if not set.
     pub(crate) high: Option<u32>,
     pub(crate) growing: u32,
@@ -177,7 +178,8 @@ const MOST_GROWING: u32 = 1 << 16;
 
 impl Limits {
     fn check(self, items_per_page: u32) -> Result<(), ConfigError> {
-        let Self { hard, low, growing, .. } = self;
+        let Self { hard, growing, .. } = self;
+        let low = self.low.unwrap_or(0);
         let high = self.high.unwrap_or(hard);
         if hard == 0 {
             return Err(ConfigError::ZeroLimit);
@@ -231,7 +233,7 @@ impl<B: Backend> Core<B> {
             bias.revoke();
         }
         let state = State {
-            ledger: Ledger::new(limits.hard, limits.low, limits.high.unwrap_or(u32::MAX)),
+            ledger: Ledger::new(limits.hard, limits.low.unwrap_or(0), limits.high.unwrap_or(u32::MAX)),
             pages,
             queue: Queue::new(),
             grows: Grows::new(limits.growing),
@@ -558,30 +560,6 @@ impl<B: Backend> Core<B> {
             }
         }
         Ok(self.try_get(want, Rest::default())?.first)
-    }
-
-    /// Grows until `pages` are held, without waiting, or no more come.
-    pub(crate) fn prime(&self, pages: u32) -> Result<u32, TryGetError<B::Error>> {
-        loop {
-            let (held, reserved) = self.change(|state, _| {
-                let held = state.ledger.pages();
-                if state.closed {
-                    return Err(TryGetError::Closed);
-                }
-                Ok((held, held < pages && state.gather()))
-            })?;
-            if !reserved {
-                return Ok(held);
-            }
-            let Some(arrival) = self.bring_page()? else {
-                return Ok(held);
-            };
-            self.change(|state, _| state.gathered_page(arrival));
-            if self.lock().ledger.pages() <= held {
-                // It went back at once: above high water, or somebody else waits for it.
-                return Ok(held);
-            }
-        }
     }
 
     /// Brings a page for a slot that is [held](State::gather), without sleeping. `None`:

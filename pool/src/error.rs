@@ -180,6 +180,14 @@ pub enum ConfigError {
         /// Hard limit in pages.
         limit: u32,
     },
+    /// To be [primed](crate::Builder::build_primed), with more than it is to keep.
+    #[error("primed to the hard limit, {limit} pages: above high water, {high}, they would go back at once")]
+    PrimedAboveHigh {
+        /// High water in pages.
+        high: u32,
+        /// Hard limit in pages.
+        limit: u32,
+    },
     /// The reserve leaves nothing to ordinary getters.
     #[error("a reserve of {reserve} items: the limit allows {items}, one of which is for ordinary getters")]
     Reserve {

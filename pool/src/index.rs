@@ -87,16 +87,18 @@ impl Segment {
 
     /// The place in this segment of the page that starts at `base`.
     fn find(&self, base: usize) -> Option<usize> {
-        self.bucket_of(base).map(|bucket| self.buckets[bucket].get() as usize - 1)
+        self.look(base).map(|(_, page)| page as usize - 1)
     }
 
-    fn bucket_of(&self, base: usize) -> Option<usize> {
+    /// The bucket of the page that starts at `base`, and what was read there. A second read may find
+    /// another page, or none: those beside it move.
+    fn look(&self, base: usize) -> Option<(usize, u32)> {
         let mut bucket = self.bucket(base);
         // At least half of the buckets are empty, if nobody moves any meanwhile.
         for _ in 0..self.buckets.len() {
             match self.buckets[bucket].get() {
                 0 => return None,
-                page if self.bases[page as usize - 1].get() == base => return Some(bucket),
+                page if self.bases[page as usize - 1].get() == base => return Some((bucket, page)),
                 _ => bucket = self.next(bucket),
             }
         }
@@ -115,7 +117,7 @@ impl Segment {
     /// Leaves no gap in any run of buckets: the next that may move into it does (Knuth 6.4, R).
     fn remove(&self, at: usize) {
         let base = self.bases[at].get();
-        let mut gap = self.bucket_of(base).expect("a page that is held is in the table");
+        let (mut gap, _) = self.look(base).expect("a page that is held is in the table");
         let mut bucket = self.next(gap);
         loop {
             let page = self.buckets[bucket].get();

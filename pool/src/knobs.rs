@@ -5,7 +5,9 @@ macro_rules! knobs {
     ($($core:ident).+) => {
         /// Grows until `pages` are held, without waiting; how many are held then. Fewer than
         /// asked for: the hard limit or high water is lower, the back-end has no more right
-        /// now, or somebody else waits for it. A factory never has any: reserve objects instead.
+        /// now, or somebody else waits for it. A factory never has any: reserve objects instead. To have
+        /// all that the limit allows, or no pool, see
+        /// [`build_primed`](crate::Builder::build_primed).
         ///
         /// # Errors
         /// The pool is closed, or the back-end refused a page.

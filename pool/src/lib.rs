@@ -73,6 +73,7 @@ mod local;
 mod metrics;
 mod object;
 mod pages;
+mod prime;
 mod raw;
 mod registry;
 mod request;
@@ -101,6 +102,7 @@ pub use local::{Local, LocalItem, RawLocal};
 #[cfg(feature = "metrics")]
 pub use metrics::publish_metrics;
 pub use pages::PutError;
+pub use prime::PrimeError;
 pub use raw::RawPool;
 pub use registry::{Pools, registered};
 pub use request::Request;

@@ -66,6 +66,8 @@ pub fn registered() -> Pools {
 /// | `Pgreq`, `Pgrel` | pages asked for; pages given up |
 /// | `Npage`, `Grow` | pages held; pages pending |
 /// | `Minpg`, `Maxpg` | low water; the hard limit |
+/// | `Held`, `Unused` | bytes of the pages held; of these, bytes that are in no item that is out |
+/// | `Heirs`, `Below`, `Stolen` | pages released for getters asleep inside the back-end; those released at low water or below; those that did not reach their getter |
 ///
 /// ```
 /// assert!(pool::registered().to_string().starts_with("Name"));
@@ -81,7 +83,7 @@ impl Deref for Pools {
     }
 }
 
-const HEADS: [&str; 14] = [
+const HEADS: [&str; 19] = [
     "Name",
     "Size",
     "Gets",
@@ -96,6 +98,11 @@ const HEADS: [&str; 14] = [
     "Npage",
     "Grow",
     "Minpg/Maxpg",
+    "Held",
+    "Unused",
+    "Heirs",
+    "Below",
+    "Stolen",
 ];
 
 fn cells(pool: &PoolStats) -> [String; HEADS.len()] {
@@ -114,6 +121,11 @@ fn cells(pool: &PoolStats) -> [String; HEADS.len()] {
         pool.pages.to_string(),
         pool.growing.to_string(),
         format!("{}/{}", pool.low_water, pool.hard_limit),
+        pool.held_bytes().to_string(),
+        pool.unused_bytes().to_string(),
+        pool.released_to_heirs.to_string(),
+        pool.released_below_low.to_string(),
+        pool.stolen.to_string(),
     ]
 }
 

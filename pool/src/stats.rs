@@ -90,7 +90,7 @@ impl Failures {
 }
 
 /// A snapshot of a pool, taken under its lock: its figures fit together. Pages and items
-/// are counts, not bytes.
+/// are counts; what they are in bytes, methods say.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return Ok(()) }
@@ -127,6 +127,9 @@ pub struct PoolStats {
     pub critical_reserve: u32,
     /// Items a page.
     pub items_per_page: u32,
+    /// Length of a page in bytes. Of a factory, of the place of an object: what that owns elsewhere,
+    /// nobody knows here.
+    pub page_size: usize,
     /// Free items.
     pub idle: usize,
     /// Those of them in threads' caches and in the depot. Threads get and put there without the lock,
@@ -164,12 +167,13 @@ pub struct PoolStats {
     pub released: u64,
     /// Pages given to an older request of another client of the back-end.
     pub yielded: u64,
-    /// Pages released for a getter asleep inside the back-end (option 3).
+    /// Pages released for a getter asleep inside the back-end, whom no put reaches (option 3).
     pub released_to_heirs: u64,
-    /// Those of them that were released although the pool was at or below low water.
+    /// Those of them that were released although the pool was at or below low water: the getter's
+    /// grow brings the page back.
     pub released_below_low: u64,
     /// Those of them that did not reach their getter: it came back with another page, or
-    /// with none.
+    /// with none. Never, where the back-end [hands pages to their heir](crate::Backend::CLAIMS).
     pub stolen: u64,
     /// The most items ever out or cached at once.
     pub most_out: usize,
@@ -185,7 +189,49 @@ pub struct PoolStats {
     pub closed: bool,
 }
 
+/// Bytes. Of the pages only: not the pool's tables, nor what objects own elsewhere.
+///
+/// ```
+/// # if kva::sync::IS_MODEL { return Ok(()) }
+/// # use kva::{Arena, Region, Reserve};
+/// use pool::Pool;
+///
+/// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
+/// // Five of 700 bytes to a page of 4096.
+/// let pool = Pool::builder(2, || [0_u8; 700]).items_per_page(5).build_primed(arena)?;
+/// let item = pool.get()?;
+/// let stats = pool.stats();
+/// assert_eq!((stats.held_bytes(), stats.unused_bytes()), (2 * 4096, 2 * 4096 - 700));
+/// assert_eq!((stats.idle_bytes(), stats.wasted_bytes()), (9 * 700, 2 * (4096 - 5 * 700)));
+/// # drop(item);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 impl PoolStats {
+    /// All pages held.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.pages as usize * self.page_size
+    }
+
+    /// What of them nobody uses: all but the items that are out. Idle items, cached ones included,
+    /// what is left over where pages were carved into items, and pages on their way back.
+    #[must_use]
+    pub const fn unused_bytes(&self) -> usize {
+        self.held_bytes() - self.out * self.item_size
+    }
+
+    /// Idle items, cached ones included.
+    #[must_use]
+    pub const fn idle_bytes(&self) -> usize {
+        self.idle * self.item_size
+    }
+
+    /// What carving left over of the pages held: no item ever has it.
+    #[must_use]
+    pub const fn wasted_bytes(&self) -> usize {
+        self.pages as usize * (self.page_size - self.items_per_page as usize * self.item_size)
+    }
+
     pub(crate) fn of<B: Backend>(core: &Core<B>, state: &State<B>) -> Self {
         let State { ledger, pages, counts, .. } = state;
         let (gets, puts, cached) = state.depot.counts();
@@ -203,6 +249,7 @@ impl PoolStats {
             high_water: ledger.high().min(ledger.limit()),
             critical_reserve: state.reserve() as u32,
             items_per_page: core.carve.items,
+            page_size: core.carve.page.size(),
             idle: pages.free_items() + cached,
             cached,
             out,
@@ -242,6 +289,7 @@ pub(crate) fn describe<B: Backend>(core: &Core<B>) -> String {
         "pool{name} of {size}-byte items, {items} a page: {} of {} pages, {} growing, {} items out, {} idle",
         now.pages, now.hard_limit, now.growing, now.out, now.idle
     );
+    let _ = write!(text, "; {} bytes held, {} unused", now.held_bytes(), now.unused_bytes());
     if now.closed {
         text.push_str(", closed");
     }
@@ -256,6 +304,12 @@ pub(crate) fn describe<B: Backend>(core: &Core<B>) -> String {
         text.push_str("\n  ");
         text.push_str(&line);
     };
+    if now.released_to_heirs > 0 {
+        let (all, low, stolen) = (now.released_to_heirs, now.released_below_low, now.stolen);
+        line(format!(
+            "pages released for getters asleep inside the back-end: {all}, at low water or below {low}, stolen {stolen}"
+        ));
+    }
     state.queue.each(|thread, since, want| {
         let who = person(thread, since);
         let critical = if want.class == Class::Critical { ", critical" } else { "" };

@@ -945,7 +945,8 @@ fn debug_says_who_waits_and_why() {
     let (held, line) = (pool.get().unwrap(), line!());
     let said = format!("{pool:?}");
     let mut lines = said.lines();
-    let first = "pool of 4096-byte items, 1 a page: 1 of 1 pages, 0 growing, 1 items out, 0 idle";
+    let first = "pool of 4096-byte items, 1 a page: 1 of 1 pages, 0 growing, 1 items out, 0 idle; \
+                 4096 bytes held, 0 unused";
     assert_eq!(lines.next(), Some(first));
     if CHECKED {
         let place = format!("  1 out, got at {}:{line}:", file!());

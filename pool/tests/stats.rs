@@ -362,7 +362,11 @@ fn the_summary_of_waits_is_that_of_the_histogram() {
 #[test]
 fn who_is_asleep_in_the_back_end_waits_and_a_page_is_released_for_it() {
     let arena = arena(1);
-    let pool = raw_blocks(2).low_water(1).build(Classic::new(ArenaPages(arena.clone()))).unwrap();
+    let pool = raw_blocks(2)
+        .low_water(1)
+        .name("that gives way")
+        .build(Classic::new(ArenaPages(arena.clone())))
+        .unwrap();
     let item = pool.get().unwrap();
     thread::scope(|scope| {
         let getter = scope.spawn(|| pool.get().unwrap().addr());
@@ -377,7 +381,19 @@ fn who_is_asleep_in_the_back_end_waits_and_a_page_is_released_for_it() {
     let stats = pool.stats();
     assert_eq!((stats.waiting, stats.asleep_in_backend), (0, 0));
     assert_eq!((stats.released_to_heirs, stats.released_below_low, stats.stolen), (1, 1, 0));
+    assert_eq!(told_of_heirs("that gives way"), ["1", "1", "0"]);
+    #[cfg(feature = "metrics")]
+    recorder::assert_heirs_published("that gives way", [1.0, 1.0, 0.0]);
     put(&pool, item);
+}
+
+/// The last columns of a pool's row.
+fn told_of_heirs(name: &str) -> [String; 3] {
+    let table = registered().to_string();
+    let row = table.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let mut cells = row.split_whitespace().rev().map(str::to_owned);
+    let [stolen, below, heirs] = [(); 3].map(|()| cells.next().unwrap());
+    [heirs, below, stolen]
 }
 
 /// An arena that understands no claims, and lets nobody have a page while it is shut.
@@ -415,8 +431,9 @@ fn a_page_that_did_not_reach_its_heir_was_stolen() {
     let (arena, shut) = (arena(2), Arc::new(AtomicBool::new(false)));
     let elsewhere = take(&arena, 1);
     let back_end = Classic::new(Shut { arena: arena.clone(), shut: shut.clone() });
-    let pool = raw_blocks(2).build(back_end).unwrap();
+    let pool = raw_blocks(2).name("that is robbed").build(back_end).unwrap();
     let item = pool.get().unwrap();
+    assert!(!format!("{pool:?}").contains("stolen"), "there is nothing to tell");
     shut.store(true, SeqCst);
     thread::scope(|scope| {
         let getter = scope.spawn(|| pool.get().unwrap().addr());
@@ -432,6 +449,12 @@ fn a_page_that_did_not_reach_its_heir_was_stolen() {
         assert_ne!(got, item.addr(), "it has another");
         let stats = pool.stats();
         assert_eq!((stats.released_to_heirs, stats.released_below_low, stats.stolen), (1, 0, 1));
+        let told =
+            "pages released for getters asleep inside the back-end: 1, at low water or below 0, stolen 1";
+        assert!(format!("{pool:?}").contains(told), "{pool:?}");
+        assert_eq!(told_of_heirs("that is robbed"), ["1", "0", "1"]);
+        #[cfg(feature = "metrics")]
+        recorder::assert_heirs_published("that is robbed", [1.0, 0.0, 1.0]);
         arena.free(thief).unwrap();
         put(&pool, item.with_addr(got));
     });
@@ -526,12 +549,13 @@ fn the_table_has_a_header_aligned_columns_and_a_row_a_pool() {
     let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
     assert_eq!((lines.len(), table.ends_with('\n')), (pools.len() + 1, false));
     let header: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
-    let heads = "Name Size Gets Fail Puts Out Hiout Idle Wait Pgreq Pgrel Npage Grow Minpg/Maxpg";
+    let heads = "Name Size Gets Fail Puts Out Hiout Idle Wait Pgreq Pgrel Npage Grow Minpg/Maxpg Held Unused \
+                 Heirs Below Stolen";
     assert_eq!(header.join(" "), heads);
     // Where each column ends: numbers there end with their head.
     let ends = |line: &[char], at: usize| line[at] != ' ' && line.get(at + 1).is_none_or(|next| *next == ' ');
     let numbers: Vec<_> = (4..lines[0].len()).filter(|at| ends(&lines[0], *at)).collect();
-    assert_eq!(numbers.len(), 13);
+    assert_eq!(numbers.len(), 18);
     for line in &lines {
         assert_eq!(line.len(), lines[0].len(), "{table}");
         assert!(numbers.iter().all(|at| ends(line, *at)), "{table}");
@@ -541,8 +565,8 @@ fn the_table_has_a_header_aligned_columns_and_a_row_a_pool() {
         let row = table.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         row.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("Überläufer des Tages"), "4096 3 0 1 2 3 1 0 3 0 3 0 3/4000");
-    assert_eq!(row("ñ"), "4096 1 1 1 0 1 0 1 2 1 0 1 0/7");
+    assert_eq!(row("Überläufer des Tages"), "4096 3 0 1 2 3 1 0 3 0 3 0 3/4000 12288 4096 0 0 0");
+    assert_eq!(row("ñ"), "4096 1 1 1 0 1 0 1 2 1 0 1 0/7 0 0 0 0 0");
     drop((fewer, waits));
     narrow.backend().free(held).unwrap();
 }
@@ -558,6 +582,7 @@ fn a_pool_says_who_waits_for_what_and_why() {
     assert!(
         text.starts_with("pool of 4096-byte items, 1 a page: 2 of 2 pages, 0 growing, 2 items out, 0 idle")
     );
+    assert!(text.contains("; 8192 bytes held, 0 unused"), "{text}");
     assert!(!text.contains("waits"), "{text}");
     thread::scope(|scope| {
         let _close = CloseOnPanic(&pool);
@@ -589,7 +614,7 @@ fn a_pool_says_who_waits_for_what_and_why() {
     assert!(text.contains("is pending at the back-end"), "{text}");
     drop(waits);
     pool.close();
-    assert!(format!("{pool:?}").ends_with("0 items out, 0 idle, closed"), "{pool:?}");
+    assert!(format!("{pool:?}").ends_with("0 items out, 0 idle; 0 bytes held, 0 unused, closed"), "{pool:?}");
     arena.free(span).unwrap();
 }
 
@@ -820,20 +845,36 @@ mod recorder {
     }
 
     /// The last figure of each metric of one pool.
-    #[derive(Clone, Default)]
-    struct Figures(Arc<Mutex<BTreeMap<String, f64>>>);
+    #[derive(Clone)]
+    struct Figures(Arc<Mutex<BTreeMap<String, f64>>>, &'static str);
 
     struct Figure {
         of: Figures,
         key: Option<String>,
     }
 
+    /// What was released to heirs, below low water, and stolen.
+    pub(super) fn assert_heirs_published(pool: &'static str, expected: [f64; 3]) {
+        let figures = Figures::of(pool);
+        metrics::with_local_recorder(&figures, pool::publish_metrics);
+        let names = ["released_to_heirs", "released_below_low", "stolen"];
+        let expected = expected.map(Some);
+        assert_eq!(
+            names.map(|name| figures.0.lock().get(&format!("pool_pages_{name}_total")).copied()),
+            expected
+        );
+    }
+
     impl Figures {
+        fn of(pool: &'static str) -> Self {
+            Self(Arc::default(), pool)
+        }
+
         /// Of the pool whose figures these are; the cause is the rest of its name.
         fn figure(&self, key: &Key) -> Arc<Figure> {
             let label =
                 |name: &str| key.labels().find(|label| label.key() == name).map(metrics::Label::value);
-            let ours = label("pool") == Some("that is published");
+            let ours = label("pool") == Some(self.1);
             let cause = label("cause").map(|cause| format!(" {cause}")).unwrap_or_default();
             let key = ours.then(|| format!("{}{cause}", key.name()));
             Arc::new(Figure { of: self.clone(), key })
@@ -894,7 +935,7 @@ mod recorder {
         assert_is!(poll_once(waits.as_mut()), Poll::Ready(Ok(_)));
         assert_is!(pool.get_many(3), Err(GetError::TooMany { .. }));
 
-        let figures = Figures::default();
+        let figures = Figures::of("that is published");
         metrics::with_local_recorder(&figures, pool::publish_metrics);
         let stats = pool.stats();
         let seconds = |of: Duration| of.as_secs_f64();
@@ -902,6 +943,9 @@ mod recorder {
             ("pool_pages", 2.0),
             ("pool_pages_limit", 2.0),
             ("pool_pages_pending", 0.0),
+            ("pool_pages_low_water", 0.0),
+            ("pool_bytes_held", 8192.0),
+            ("pool_bytes_unused", 4096.0),
             ("pool_items_idle", 1.0),
             ("pool_items_out", 1.0),
             ("pool_items_out_most", 3.0),
@@ -916,6 +960,9 @@ mod recorder {
             ("pool_grows_refused_total", 0.0),
             ("pool_grows_withdrawn_total", 0.0),
             ("pool_pages_released_total", 1.0),
+            ("pool_pages_yielded_total", 0.0),
+            ("pool_pages_released_to_heirs_total", 0.0),
+            ("pool_pages_released_below_low_total", 0.0),
             ("pool_pages_stolen_total", 0.0),
             ("pool_objects_invalid_total", 0.0),
             ("pool_gets_failed_total exhausted", 1.0),

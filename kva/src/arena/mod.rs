@@ -649,7 +649,16 @@ impl Arena {
     /// A snapshot; walks the free runs under the lock.
     pub fn stats(&self) -> ArenaStats {
         let state = &mut *self.inner.lock();
-        ArenaStats::of(&mut state.space, &state.requests)
+        let regions = &self.inner.regions;
+        ArenaStats {
+            quantum: self.inner.quantum,
+            committed: regions.all_committed(),
+            committed_unused: {
+                let unused = state.space.runs().chain(state.space.withheld_runs());
+                unused.map(|run| regions.committed(run)).sum()
+            },
+            ..ArenaStats::of(&mut state.space, &state.requests)
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Regions {
     /// The one it was made with, and how many quanta that has: nearly always there is no other.
     first: Place,
     quanta: u32,
+    /// How long a quantum is.
+    bytes: usize,
     added: [SetOnce<Box<[SetOnce<Added>]>>; CHUNKS],
     count: AtomicU32,
 }
@@ -97,7 +99,8 @@ impl Regions {
     pub(super) fn new(first: Region, quantum: usize) -> Result<Self, ArenaError> {
         let quanta = (first.len() / quantum) as u32;
         let added = [const { SetOnce::new() }; CHUNKS];
-        Ok(Self { first: Place::new(first, quantum)?, quanta, added, count: AtomicU32::new(0) })
+        let (first, count) = (Place::new(first, quantum)?, AtomicU32::new(0));
+        Ok(Self { first, quanta, bytes: quantum, added, count })
     }
 
     /// Adds a region, whose first quantum is `first`. Under the arena's lock. `Err`: there are too
@@ -182,6 +185,28 @@ impl Regions {
         let (place, first) = self.find(span.start);
         let quanta = || span.start - first..span.start - first + span.len;
         place.committed.is_empty() || place.words(quanta()).all(|(word, bits)| word.get() & bits == bits)
+    }
+
+    /// How many of these quanta have memory that is accessible, all in one region. Where it never has
+    /// to be made so, all of them; where there is none, none.
+    pub(super) fn committed(&self, (start, len): (u32, u32)) -> u32 {
+        let (place, first) = self.find(start);
+        if place.region.base().is_none() {
+            0
+        } else if place.committed.is_empty() {
+            len
+        } else {
+            let words = place.words(start - first..start - first + len);
+            words.map(|(word, bits)| (word.get() & bits).count_ones()).sum()
+        }
+    }
+
+    /// How many quanta of all regions have memory that is accessible.
+    pub(super) fn all_committed(&self) -> u32 {
+        let more = (0..self.count.get()).map(|at| self.get(at));
+        let places = more.map(|added| (added.first, &added.place));
+        let all = std::iter::once((0, &self.first)).chain(places);
+        all.map(|(first, place)| self.committed((first, (place.region.len() / self.bytes) as u32))).sum()
     }
 
     /// Makes the memory of a span that was just taken accessible.

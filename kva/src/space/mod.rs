@@ -362,6 +362,18 @@ impl Space {
             .flat_map(|region| region.runs.free_runs().map(|(start, len)| (region.first + start, len)))
     }
 
+    /// The runs that are in no busy run and cannot be taken, in order.
+    pub(crate) fn withheld_runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let all = self.window().unwrap_or_default();
+        let region = self.region(self.region_of(all.start));
+        let next = move |from: u32| {
+            let rest = from.saturating_sub(region.first)..all.end.saturating_sub(region.first);
+            let run = region.runs.map().next_withheld(rest)?;
+            Some((region.first + run.start, run.end - run.start))
+        };
+        std::iter::successors(next(all.start), move |&(start, len)| next(start + len))
+    }
+
     /// The busy runs that have any of these quanta, in order. Looks at all runs that do, and at
     /// the words of the bitmap between them.
     // The last start before them is that of a run that has the first of them, or of what is
