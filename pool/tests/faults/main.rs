@@ -8,7 +8,9 @@
 #[macro_use]
 mod support;
 
+mod children;
 mod faulty;
 mod fuse;
 mod panics;
+mod system;
 mod watchdog;

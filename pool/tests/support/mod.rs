@@ -17,6 +17,7 @@ use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPo
 
 #[macro_use]
 pub(crate) mod shop;
+pub(crate) mod filter;
 pub(crate) mod stuck;
 pub(crate) mod worker;
 
