@@ -14,3 +14,4 @@ mod fuse;
 mod panics;
 mod system;
 mod watchdog;
+mod wrong;
