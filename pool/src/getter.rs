@@ -358,7 +358,7 @@ impl<'a, B: Backend> Getter<'a, B> {
         struct PassesOn<'n, B: Backend>(&'n Core<B>, Pin<&'n Waiter<B::Error>>);
         impl<B: Backend> Drop for PassesOn<'_, B> {
             fn drop(&mut self) {
-                if let News::Done(Ok(loans)) = self.1.look() {
+                if let Some(Ok(loans)) = self.1.leftover() {
                     self.0.put_loans(&mut loans.into_iter());
                 }
             }
