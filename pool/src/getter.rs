@@ -105,7 +105,19 @@ impl Progress {
         let works = &mut self.works.0;
         let before = works.len();
         let context = &mut Context::from_waker(waker);
-        works.retain_mut(|(_, work)| as_nobody(|| Pin::new(work).poll(context)).is_pending());
+        let mut at = 0;
+        while let Some((_, work)) = works.get_mut(at) {
+            let (mut panics, mut polled) = (FirstPanic::default(), Poll::Pending);
+            let panicked = !panics.guard(|| polled = as_nobody(|| Pin::new(work).poll(context)));
+            if panicked || polled.is_ready() {
+                // One that panicked is for nobody else to poll: its request ends with it.
+                let (_, work) = works.remove(at);
+                panics.guard(|| drop(work));
+                panics.go_on();
+            } else {
+                at += 1;
+            }
+        }
         works.len() < before
     }
 

@@ -12,6 +12,7 @@ mod children;
 mod faulty;
 mod fuse;
 mod panics;
+mod storm;
 mod system;
 mod watchdog;
 mod wrong;

@@ -2,12 +2,13 @@
 //! that are another arena's. It is the back-end's panic, its request fails, and nothing is lent twice.
 
 use std::alloc::Layout;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Poll;
 
 use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Answer, Arena, Committed, Grow, GrowId, Span};
+use kva::{AllocError, Answer, Arena, Committed, Grow, GrowId, Span, Work};
 use pool::{Backend, GetError, RawPool};
 
 use super::support::{QUANTUM, arena, assert_rests, blocks, poll_once, put, put_all};
@@ -44,6 +45,8 @@ struct Wrongs {
     /// Asked, and to be answered by the test.
     kept: Vec<Request>,
     keeps: bool,
+    /// How often what it has driven was polled.
+    drives: Option<Arc<Mutex<u32>>>,
     released: usize,
 }
 
@@ -53,7 +56,14 @@ struct Liar(Arena, Arc<Mutex<Wrongs>>);
 
 impl Liar {
     fn new(arena: &Arena) -> Self {
-        let wrongs = Wrongs { next: Wrong::Not, last: None, kept: Vec::new(), keeps: false, released: 0 };
+        let wrongs = Wrongs {
+            next: Wrong::Not,
+            last: None,
+            kept: Vec::new(),
+            keeps: false,
+            drives: None,
+            released: 0,
+        };
         Self(arena.clone(), Arc::new(Mutex::new(wrongs)))
     }
 
@@ -94,6 +104,16 @@ unsafe impl Backend for Liar {
 
     fn ask(&self, layout: Layout, grow: Grow<Page, AllocError>) -> Answer<Page, AllocError> {
         let Ok(committed) = grow.commit() else { return Answer::Withdrawn };
+        let drives = self.1.lock().drives.clone();
+        if let Some(polls) = drives {
+            return Answer::Driven(Work::new(poll_fn(move |_| {
+                // It ends as this is dropped.
+                let _request = &committed;
+                *polls.lock() += 1;
+                assert_eq!(*polls.lock(), 1, "what is driven panics");
+                Poll::Pending
+            })));
+        }
         if self.1.lock().keeps {
             self.1.lock().kept.push(committed);
             return Answer::Later;
@@ -219,6 +239,25 @@ fn a_span_of_another_arena_is_its_panic() {
     let said = word(|| _ = Backend::base(&memory, &span));
     assert!(said.contains("belongs to another arena"), "{said}");
     other.free(span).unwrap();
+}
+
+/// It would be polled by whoever takes it on, and panic at each of them.
+#[test]
+fn what_panics_as_it_is_driven_is_driven_no_more() {
+    let (memory, liar, pool) = world(1);
+    let polls = Arc::new(Mutex::new(0));
+    liar.1.lock().drives = Some(polls.clone());
+    let [mut first, mut second] = [(); 2].map(|()| Box::pin(pool.get_async()));
+    assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+    let said = word(|| _ = poll_once(first.as_mut()).is_pending());
+    assert!(said.contains("driven"), "{said}");
+    liar.1.lock().drives = None;
+    drop(first);
+    let Poll::Ready(Ok(item)) = poll_once(second.as_mut()) else { panic!("{pool:?}") };
+    assert_eq!(*polls.lock(), 2);
+    drop(second);
+    put(&pool, item).unwrap();
+    assert_rests(&pool, &memory);
 }
 
 /// A delivery after the pool was closed, and after its last handle is gone, is a release.
