@@ -9,6 +9,7 @@
 mod support;
 
 mod children;
+mod exits;
 mod faulty;
 mod fuse;
 mod panics;
