@@ -346,7 +346,9 @@ unsafe impl Backend for ServesItsAsker {
     fn ask(&self, page: Layout, grow: Grow<Span, AllocError>) -> Answer<Span, AllocError> {
         let puts = self.puts.lock().take();
         let answer = Backend::ask(&self.arena, page, grow);
-        puts.into_iter().for_each(|puts| puts());
+        if let Some(puts) = puts {
+            puts();
+        }
         answer
     }
     fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {

@@ -320,7 +320,7 @@ impl<B: Backend> World<B> {
         self.step(|world| world.pool.close());
         for task in waits {
             self.poll(task);
-            assert!(self.tasks[task].is_none(), "it was told of the close");
+            assert!(self.tasks[task].is_none(), "it was served, or told of the close");
         }
         let Self { fuse, lives, pool, tasks, items, mut caught } = self;
         for task in tasks {
@@ -494,6 +494,51 @@ fn each_call_of_a_pool_with_a_factory() {
         world.live();
         world.serves();
         world.end()
+    });
+}
+
+/// What is cached is swept by who wants more, by a drain, by a limit that is lowered and by a close.
+#[test]
+fn each_call_of_a_pool_with_caches() {
+    const ITEMS: usize = 8;
+    let kinds = ["back-end's release", "constructor", "object's destructor", "reset"];
+    each_call_panics("a pool with caches", &kinds, |fuse| {
+        let memory = arena(HARD_LIMIT as usize);
+        let lives = Arc::<Lives>::default();
+        let (constructs, counts, resets) = (fuse.clone(), lives.clone(), fuse.clone());
+        let construct = move || {
+            constructs.call("constructor");
+            Object::new(&constructs, &counts)
+        };
+        let builder = Pool::builder(HARD_LIMIT, construct).reset(move |_| resets.call("reset"));
+        let backend = Counted { arena: memory.clone(), fuse: fuse.clone() };
+        let builder = builder.items_per_page(ITEMS as u32).magazine_rounds(2);
+        let pool = match build(|| builder.build(backend)) {
+            Ok(pool) => pool,
+            Err(caught) => return caught,
+        };
+        let mut world = World::new(fuse, &lives, pool);
+        let fill = |world: &mut World<Counted>, items| {
+            for _ in 0..items {
+                world.step(|world| world.items.extend(world.pool.request().try_get_owned()));
+            }
+            world.put_all();
+        };
+        fill(&mut world, 2 * ITEMS - 2);
+        if fuse.blown().is_empty() {
+            assert!(world.pool.stats().cached > 0, "there are caches");
+        }
+        world.step(|world| drop(world.pool.try_reserve(2 * ITEMS)));
+        fill(&mut world, ITEMS);
+        world.step(|world| _ = world.pool.drain());
+        fill(&mut world, ITEMS + 2);
+        world.step(|world| world.pool.set_hard_limit(1).unwrap());
+        world.step(|world| world.pool.set_hard_limit(HARD_LIMIT).unwrap());
+        fill(&mut world, 3);
+        world.serves();
+        let caught = world.end();
+        assert_whole(&memory);
+        caught
     });
 }
 

@@ -36,8 +36,8 @@ mod imp {
             load(offset_of!(libc::seccomp_data, arch)),
             is(ARCH, 3),
             load(offset_of!(libc::seccomp_data, nr)),
-            is(call as u32, 1),
-            answer(libc::SECCOMP_RET_ERRNO | errno as u32),
+            is(u32::try_from(call).expect("a call has a number"), 1),
+            answer(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
             answer(libc::SECCOMP_RET_ALLOW),
         ];
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
