@@ -10,16 +10,21 @@ pub struct FirstPanic(Option<Box<dyn Any + Send>>);
 impl FirstPanic {
     /// Calls `act`; whether it returned.
     pub fn guard(&mut self, act: impl FnOnce()) -> bool {
-        let acted = catch_unwind(AssertUnwindSafe(act));
-        acted.map_err(|panic| self.0.get_or_insert(panic)).is_ok()
+        let Err(panic) = catch_unwind(AssertUnwindSafe(act)) else { return true };
+        match &self.0 {
+            None => self.0 = Some(panic),
+            // It may panic when it is dropped.
+            Some(_) => std::mem::forget(panic),
+        }
+        false
     }
 
     /// Lets the panic go on, if there was one, and none goes on already.
     pub fn go_on(&mut self) {
-        if let Some(panic) = self.0.take()
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
+        match self.0.take() {
+            Some(panic) if std::thread::panicking() => std::mem::forget(panic),
+            Some(panic) => resume_unwind(panic),
+            None => {}
         }
     }
 }

@@ -89,7 +89,12 @@ impl Region {
         }
         let align = align.max(how.align);
         let Some(mapped) = bytes.checked_add(align - page) else {
-            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+            return Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                format!(
+                    "a region of {bytes} bytes at a multiple of {align}: there are not as many addresses"
+                ),
+            ));
         };
         // Set aside now: else a touch is what finds that there are too few (SIGBUS).
         let explicit = MapFlags::HUGETLB | MapFlags::HUGE_2MB;
@@ -105,14 +110,18 @@ impl Region {
         };
         let start = start.map_err(|error| {
             let error = io::Error::from(error);
-            if how.hugetlb { too_few_huge(mapped, &error) } else { error }
+            if how.hugetlb { too_few_huge(mapped, &error) } else { failed("mmap(2)", mapped, error) }
         })?;
         let before = start.addr().next_multiple_of(align) - start.addr();
         let base = start.wrapping_byte_add(before);
         for (at, bytes) in [(start, before), (base.wrapping_byte_add(bytes), mapped - before - bytes)] {
-            if bytes > 0 {
+            if bytes > 0
                 // SAFETY: the ends of the mapping just made, which nobody else knows.
-                unsafe { rustix::mm::munmap(at, bytes) }?;
+                && let Err(error) = unsafe { rustix::mm::munmap(at, bytes) }
+            {
+                // The kernel has no room for the pieces. Without them there is nothing to cut.
+                unmap(start, mapped);
+                return Err(failed("munmap(2)", bytes, error));
             }
         }
         let Some(base) = NonNull::new(base.cast::<u8>()) else {
@@ -227,6 +236,20 @@ fn page_of(how: Reserve) -> usize {
     if how.hugetlb { HUGE } else { rustix::param::page_size() }
 }
 
+/// What the kernel said, and to what.
+#[cold]
+fn failed(call: &str, bytes: usize, error: impl Into<io::Error>) -> io::Error {
+    let error = error.into();
+    io::Error::new(error.kind(), format!("{call} of {bytes} bytes: {error}"))
+}
+
+/// Failure is ignored: where the kernel joined the mapping to a neighbour it has to cut that in two, and
+/// may have no room for both. Then it stays, and nobody knows of it.
+fn unmap(at: *mut c_void, bytes: usize) {
+    // SAFETY: a mapping of ours, which nobody uses any more.
+    let _ = unsafe { rustix::mm::munmap(at, bytes) };
+}
+
 #[cold]
 fn too_few_huge(bytes: usize, error: &io::Error) -> io::Error {
     let pages = bytes / HUGE;
@@ -276,10 +299,9 @@ unsafe fn touch(at: *mut u8, bytes: usize) {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Kind::Reserved { base, bytes, .. } = self.0 {
-            // SAFETY: this is the mapping that `reserve` made. The arena drops its region
-            // last, and its contract says that no span is used after it.
-            let unmapped = unsafe { rustix::mm::munmap(base.as_ptr().cast(), bytes) };
-            debug_assert!(unmapped.is_ok());
+            // The mapping that `reserve` made. The arena drops its region last, and its contract says
+            // that no span is used after it.
+            unmap(base.as_ptr().cast(), bytes);
         }
     }
 }

@@ -25,7 +25,8 @@ pub enum Decommit {
     /// Never: freed memory stays resident and keeps its contents. The cheapest.
     #[default]
     Never,
-    /// At once (`MADV_DONTNEED`); the addresses stay accessible and read as zero.
+    /// At once (`MADV_DONTNEED`); the addresses stay accessible and read as zero. Where the kernel
+    /// refuses, as it does for locked memory (`mlockall(2)`), contents stay.
     Discard,
     /// At once, and the addresses become inaccessible, so that a use after free
     /// faults. Costs a second system call.

@@ -359,8 +359,22 @@ impl<B: Backend> Core<B> {
     }
 
     /// A page and where it starts.
+    ///
+    /// # Panics
+    /// If no page starts there, or the pool has it already: nothing that safe code is lent may be lent
+    /// twice. Callers hold what fails its request then.
     pub(crate) fn arrival(&self, page: B::Page) -> Arrival<B> {
         let base = self.backend.base(&page);
+        let align = self.carve.page.align();
+        if !base.addr().get().is_multiple_of(align) {
+            self.backend.release(page, self.carve.page);
+            panic!("a back-end brought a page at {base:p}, which is not aligned to {align} bytes");
+        }
+        if self.index.overlaps(base) {
+            // Whatever it is, what it stands for is in use.
+            std::mem::forget(page);
+            panic!("a back-end brought a page at {base:p}, which the pool has already");
+        }
         (page, base)
     }
 

@@ -96,7 +96,19 @@ impl Progress {
         let works = &mut self.works.0;
         let before = works.len();
         let context = &mut Context::from_waker(waker);
-        works.retain_mut(|(_, work)| as_nobody(|| Pin::new(work).poll(context)).is_pending());
+        let mut at = 0;
+        while let Some((_, work)) = works.get_mut(at) {
+            let (mut panics, mut polled) = (FirstPanic::default(), Poll::Pending);
+            let panicked = !panics.guard(|| polled = as_nobody(|| Pin::new(work).poll(context)));
+            if panicked || polled.is_ready() {
+                // One that panicked is for nobody else to poll: its request ends with it.
+                let (_, work) = works.remove(at);
+                panics.guard(|| drop(work));
+                panics.go_on();
+            } else {
+                at += 1;
+            }
+        }
         works.len() < before
     }
 
@@ -222,12 +234,24 @@ impl<'a, B: Backend> Getter<'a, B> {
         (this.core, node, &mut this.progress)
     }
 
-    /// Goes on, as far as it gets without waiting. A task has no clock but the one that the pool was
-    /// told of: its patience is looked at when it is polled.
+    /// Goes on, as far as it gets without waiting.
     pub(crate) fn poll_driven(
         mut self: Pin<&mut Self>,
         driver: &mut Driver<'_, '_>,
     ) -> Poll<Outcome<B::Error>> {
+        let polled = self.as_mut().go_on(driver);
+        if polled.is_pending() || !driver.is_task() {
+            return polled;
+        }
+        // Nothing is left for its own destructor, after which its outcome is out.
+        let (core, _, progress) = self.parts();
+        let left = (progress.left.take(), std::mem::take(&mut progress.alarm));
+        keep(core, polled, || drop(left))
+    }
+
+    /// A task has no clock but the one that the pool was told of: its patience is looked at when it is
+    /// polled.
+    fn go_on(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<Outcome<B::Error>> {
         let passed = self.until().filter(|until| driver.is_past(*until));
         if let Poll::Ready(outcome) = self.as_mut().poll_by(driver) {
             return Poll::Ready(outcome);
@@ -242,6 +266,19 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 
     fn poll_by(self: Pin<&mut Self>, driver: &Driver<'_, '_>) -> Poll<Outcome<B::Error>> {
+        let core = self.core;
+        let mut leaves = None;
+        let polled = self.poll_leaving(driver, &mut leaves);
+        keep(core, polled, || drop(leaves))
+    }
+
+    /// As [`poll_by`](Self::poll_by). What it `leaves` in line, if it got there, is the caller's to drop
+    /// if not.
+    fn poll_leaving<'w>(
+        self: Pin<&mut Self>,
+        driver: &'w Driver<'_, '_>,
+        leaves: &mut Option<Leaves<'w>>,
+    ) -> Poll<Outcome<B::Error>> {
         let (core, node, progress) = self.parts();
         let waker = driver.waker();
         if progress.started {
@@ -258,7 +295,6 @@ impl<'a, B: Backend> Getter<'a, B> {
         progress.asleep.end();
         let mut unsaid = Unsaid::new(core, None);
         let mut gathered = None;
-        let mut leaves: Option<Leaves<'_>> = None;
         loop {
             // Only if the last was left: no code of callers' may come between a page that it brought
             // and the lock (P5).
@@ -268,7 +304,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                 if let Some(arrival) = gathered.take() {
                     state.gathered_page(arrival);
                 }
-                state.step(node, &mut leaves, unsaid.end.take(), brought, core, todo)
+                state.step(node, leaves, unsaid.end.take(), brought, core, todo)
             }) {
                 Step::Done(outcome) => {
                     return Poll::Ready(progress.end(core, outcome.map(Kept::into_loans)));
@@ -377,7 +413,7 @@ impl<'a, B: Backend> Getter<'a, B> {
         struct PassesOn<'n, B: Backend>(&'n Core<B>, Pin<&'n Waiter<B::Error>>);
         impl<B: Backend> Drop for PassesOn<'_, B> {
             fn drop(&mut self) {
-                if let News::Done(Ok(loans)) = self.1.look() {
+                if let Some(Ok(loans)) = self.1.leftover() {
                     self.0.put_loans(&mut loans.into_iter());
                 }
             }
@@ -397,6 +433,18 @@ impl<'a, B: Backend> Getter<'a, B> {
             state.leave_works(&mut works.0, false);
         });
     }
+}
+
+/// Does `last`, callers' code, before an outcome leaves. Not after it has: what is returned while a local
+/// of its function panics in its destructor is lost (rust-lang/rust#47949).
+fn keep<B: Backend>(
+    core: &Core<B>,
+    polled: Poll<Outcome<B::Error>>,
+    last: impl FnOnce(),
+) -> Poll<Outcome<B::Error>> {
+    let kept = polled.map_ok(|loans| Kept::new(core, loans));
+    last();
+    kept.map_ok(Kept::into_loans)
 }
 
 /// As a task drives it.

@@ -287,6 +287,18 @@ impl Index {
         At::Item(Slot { page, index: index as u32 })
     }
 
+    /// Whether any page has memory of one that would start at `base`. In builds that do not check, only
+    /// whether one starts there: pages of one item may start wherever a granule does.
+    pub(crate) fn overlaps(&self, base: NonNull<u8>) -> bool {
+        let base = base.addr().get();
+        if !CHECKED || self.carve.items > 1 {
+            return self.page_at(base).is_some();
+        }
+        let (size, granule) = (self.carve.page.size(), self.carve.granule);
+        let first = (base + 1).saturating_sub(size).max(1).next_multiple_of(granule);
+        (first..base + size).step_by(granule).any(|base| self.page_at(base).is_some())
+    }
+
     /// Which item it is that starts at `ptr`, where it is known that one does that is out.
     pub(crate) fn slot(&self, ptr: NonNull<u8>) -> Slot {
         loop {

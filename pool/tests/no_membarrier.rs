@@ -19,64 +19,8 @@ const ROLE: &str = "POOL_TEST_NO_MEMBARRIER";
 /// The system has no filter for us.
 const NO_FILTER: i32 = 77;
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod filter {
-    use std::mem::offset_of;
-
-    #[cfg(target_arch = "x86_64")]
-    const MACHINE: u16 = libc::EM_X86_64;
-    #[cfg(target_arch = "aarch64")]
-    const MACHINE: u16 = libc::EM_AARCH64;
-    /// As <linux/audit.h> has it: of 64 bits, little-endian.
-    const ARCH: u32 = MACHINE as u32 | 0x8000_0000 | 0x4000_0000;
-
-    const fn statement(code: u32, value: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 0, k: value }
-    }
-
-    /// Goes on where the loaded word is `value`, and else past `skips` statements.
-    const fn is(value: u32, skips: u8) -> libc::sock_filter {
-        let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-        libc::sock_filter { code: code as u16, jt: 0, jf: skips, k: value }
-    }
-
-    const fn load(offset: usize) -> libc::sock_filter {
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32)
-    }
-
-    const fn answer(value: u32) -> libc::sock_filter {
-        statement(libc::BPF_RET | libc::BPF_K, value)
-    }
-
-    /// From now on membarrier(2) is not there for this thread and those it spawns. Whether that could be
-    /// done.
-    pub(crate) fn install() -> bool {
-        let mut filter = [
-            load(offset_of!(libc::seccomp_data, arch)),
-            is(ARCH, 3),
-            load(offset_of!(libc::seccomp_data, nr)),
-            is(libc::SYS_membarrier as u32, 1),
-            answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-            answer(libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: it takes numbers only.
-        let quiet = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        // SAFETY: the program is there, as long as it says, and the kernel copies it.
-        let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-        quiet == 0 && set == 0
-    }
-}
-
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-mod filter {
-    pub(crate) fn install() -> bool {
-        false
-    }
-}
-
 fn install_filter() {
-    if !filter::install() {
+    if !support::filter::refuse(libc::SYS_membarrier, libc::ENOSYS) {
         std::process::exit(NO_FILTER);
     }
 }

@@ -11,9 +11,9 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kva::Claim;
 use kva::sync::Mutex;
 use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use kva::{AllocError, Answer, Arena, Claim, Grow, Span};
 use pool::{Backend, Classic, GetError, Item, PageAllocator, Pool, RawPool};
 
 #[macro_use]
@@ -326,4 +326,53 @@ fn a_page_goes_when_its_objects_are_destroyed() {
     });
     drop(both);
     assert_eq!(arena.stats().free, 2);
+}
+
+/// Puts while it is asked, so that who asks is served, and panics when it takes a page back.
+struct ServesItsAsker {
+    arena: Arena,
+    puts: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    panics: AtomicBool,
+}
+
+// SAFETY: pages are the arena's, which promises the same.
+unsafe impl Backend for ServesItsAsker {
+    type Page = Span;
+    type Error = AllocError;
+
+    fn granule(&self) -> Option<usize> {
+        Backend::granule(&self.arena)
+    }
+    fn ask(&self, page: Layout, grow: Grow<Span, AllocError>) -> Answer<Span, AllocError> {
+        let puts = self.puts.lock().take();
+        let answer = Backend::ask(&self.arena, page, grow);
+        if let Some(puts) = puts {
+            puts();
+        }
+        answer
+    }
+    fn try_page(&self, page: Layout) -> Result<Option<Span>, AllocError> {
+        self.arena.try_page(page)
+    }
+    fn release(&self, page: Span, layout: Layout) {
+        Backend::release(&self.arena, page, layout);
+        assert!(!self.panics.swap(false, SeqCst), "a page came back");
+    }
+    fn base(&self, page: &Span) -> NonNull<u8> {
+        Backend::base(&self.arena, page)
+    }
+}
+
+/// It has what it was served in hand as a release panics that it owes. Its destructor looked for that
+/// once more, and panicked as it was not there.
+#[test]
+fn a_getter_that_panics_with_its_outcome_in_hand() {
+    let backend = ServesItsAsker { arena: arena(2), puts: Mutex::new(None), panics: AtomicBool::new(true) };
+    let pool = blocks(2).high_water(1).bypass(0).build(backend).unwrap();
+    let item = pool.get().unwrap();
+    let (other, address) = (pool.clone(), item.addr());
+    *pool.backend().puts.lock() = Some(Box::new(move || put(&other, NonNull::without_provenance(address))));
+    assert!(support::panics(|| pool.get()), "the page that came was one too many");
+    let stats = pool.stats();
+    assert_eq!((stats.out, stats.idle, stats.pages), (0, 1, 1), "{stats:?}");
 }

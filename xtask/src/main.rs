@@ -1,11 +1,14 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `mutants` says which of them catches which bug; `spin` checks the specification; `features` builds the feature matrix;
+//! models alone and shows each as it ends; `mutants` says which of them catches which
+//! bug; `spin` checks the specification; `cancel` drops async operations wherever they
+//! await; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
 mod bench;
+mod cancel;
 mod cargo;
 mod features;
 mod loom;
@@ -43,6 +46,8 @@ enum Task {
     },
     /// Bugs seeded into the protocol, one at a time: each must be caught by the model named for it
     Mutants(mutants::Args),
+    /// Drops each async operation at each of its awaits, whatever happens in between
+    Cancel,
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Task::Features => features::check(false),
         Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
         Task::Mutants(args) => mutants::run(&args),
+        Task::Cancel => cancel::run(),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -108,7 +108,7 @@ pub enum AllocError {
     #[error("the arena is closed")]
     Closed,
     /// A span was free but the kernel would not back it with memory.
-    #[error("committing memory: {0}")]
+    #[error("mprotect(2) or madvise(2) did not commit memory: {0}")]
     Commit(io::ErrorKind),
 }
 

@@ -55,7 +55,7 @@ pub enum FrameAllocError {
     Alloc(#[from] AllocError),
     /// There were, but the system did not map them: a process has at most
     /// `/proc/sys/vm/max_map_count` mappings, and each page may be one.
-    #[error("mapping frames: {0}")]
+    #[error("mmap(2) did not map frames: {0}")]
     Map(io::ErrorKind),
 }
 
@@ -82,6 +82,6 @@ pub enum PinError {
     Busy,
     /// The system does not make it accessible, which only [protected](crate::FramesBuilder::protect)
     /// pages need.
-    #[error("making the page accessible: {0}")]
+    #[error("mprotect(2) did not make the page accessible: {0}")]
     Open(io::ErrorKind),
 }

@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MsyncFlags, ProtFlags};
 
 use super::pin::Rest;
 
@@ -49,10 +49,17 @@ fn sealed_file(bytes: usize) -> io::Result<OwnedFd> {
     let file = match rustix::fs::memfd_create(c"kva-frames", flags | MemfdFlags::NOEXEC_SEAL) {
         Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(c"kva-frames", flags),
         created => created,
-    }?;
-    rustix::fs::ftruncate(&file, bytes as u64)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    }
+    .map_err(|error| failed("memfd_create(2)", error))?;
+    rustix::fs::ftruncate(&file, bytes as u64).map_err(|error| failed("ftruncate(2)", error))?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).map_err(|error| failed("fcntl(2), F_ADD_SEALS", error))?;
     Ok(file)
+}
+
+/// What the kernel said, and to what.
+fn failed(call: &str, error: rustix::io::Errno) -> io::Error {
+    io::Error::new(error.kind(), format!("{call}: {error}"))
 }
 
 fn non_null(mapped: *mut c_void) -> io::Result<NonNull<u8>> {
@@ -66,15 +73,20 @@ impl Memory {
         let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
         let file = sealed_file(bytes)?;
         if primed {
-            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)
+                .map_err(|error| failed("fallocate(2)", error))?;
         }
         // SAFETY: a null hint and no MAP_FIXED: the kernel picks addresses that nobody uses.
         let alias =
-            unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, READ_WRITE, MapFlags::SHARED, &file, 0) }?;
+            unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, READ_WRITE, MapFlags::SHARED, &file, 0) }
+                .map_err(|error| failed("mmap(2)", error))?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: as above.
         let pages = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), flags) };
-        let pages = pages.inspect_err(|_| unmap(alias, bytes))?;
+        let pages = pages.map_err(|error| {
+            unmap(alias, bytes);
+            failed("mmap(2)", error)
+        })?;
         Ok(Self { file, frame_size, bytes, alias: non_null(alias)?, pages: non_null(pages)? })
     }
 
@@ -119,14 +131,16 @@ impl Memory {
     /// Maps a page again onto the frame that it was on, if the kernel took that mapping away before it
     /// failed to make the new one, as those before 6.12 may.
     pub(super) fn mend_page(&self, page: u32, frame: u32, rest: Rest) {
-        Self::mended(self.map_fixed(page, frame, rest, MapFlags::FIXED_NOREPLACE));
+        self.mended(page, self.map_fixed(page, frame, rest, MapFlags::FIXED_NOREPLACE));
     }
 
-    fn mended(done: io::Result<()>) {
+    fn mended(&self, page: u32, done: io::Result<()>) {
         match done {
             Ok(()) => {}
             // It was left as it was.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // As it is where nothing can be mapped at all.
+            Err(_) if self.is_mapped(page) => {}
             // The address is nobody's any more. Nothing that goes on from here is sound.
             Err(_) => {
                 let word = b"kva: the kernel took a page's mapping away, and gives none back\n";
@@ -134,6 +148,13 @@ impl Memory {
                 std::process::abort();
             }
         }
+    }
+
+    /// Whether something is mapped at a page's address.
+    fn is_mapped(&self, page: u32) -> bool {
+        let at = self.page(page).as_ptr().cast();
+        // SAFETY: the call changes no contents. Of addresses that are not mapped it is an error.
+        unsafe { rustix::mm::msync(at, self.frame_size, MsyncFlags::ASYNC) }.is_ok()
     }
 
     /// Makes a page's address inaccessible, and its frame free of it. Nobody may touch the page any more.
@@ -156,7 +177,7 @@ impl Memory {
     /// As [`mend_page`](Self::mend_page), where there is no page: its address must not become
     /// somebody else's.
     pub(super) fn mend_vacant(&self, page: u32) {
-        Self::mended(self.reserve_page(page, MapFlags::FIXED_NOREPLACE));
+        self.mended(page, self.reserve_page(page, MapFlags::FIXED_NOREPLACE));
     }
 
     /// Makes a mapped page accessible, or inaccessible.

@@ -2,7 +2,7 @@
 
 use std::alloc::Layout;
 use std::future::pending;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use kva::sync::Arc;
 use kva::{Answer, Committed, Grow, Work};
@@ -124,7 +124,12 @@ async fn creation<T, E, F: Future<Output = Result<T, E>>>(
     // Dropped after the future, so that the slot is free when nothing is left of it.
     request: impl Into<Committed<Place<T>, E>>,
 ) {
-    let created = create().await;
+    let created;
+    {
+        let future = pin!(create());
+        // Before the future is dropped: if that panics, what it made is dropped too, and not lost.
+        created = future.await;
+    }
     request.into().finish(created.map(Place::new).map_err(Into::into));
 }
 

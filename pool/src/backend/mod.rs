@@ -89,6 +89,11 @@ pub use growers::{GrowerError, Growers};
 /// The memory of a page, as many bytes as were asked for from [`base`](Backend::base) on,
 /// aligned as asked, is valid for reads and writes and nobody else's, from when the page
 /// is delivered until it is released. Pools hand it out to safe code.
+///
+/// A pool sees no more of that than where a page starts. If that is not aligned, or is a page that it
+/// has already, it panics on the thread that delivers, and the request
+/// [fails](crate::GetError::Abandoned). In builds with debug assertions so are pages that
+/// overlap, where they start at multiples of the [granule](Backend::granule).
 pub unsafe trait Backend: Send + Sync + 'static {
     /// What stands for a page here: what the back-end needs to take it back.
     type Page: Send;

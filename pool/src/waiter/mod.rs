@@ -178,6 +178,17 @@ impl<E> Waiter<E> {
             }
         }
     }
+
+    /// What it was served, unless it took that already: of one who leaves, maybe as what it did on the
+    /// way panicked.
+    pub(crate) fn leftover(self: Pin<&Self>) -> Option<Outcome<E>> {
+        // Acquire: as in `look`.
+        match self.word.load(Acquire) {
+            WAITING | KICKED => None,
+            // SAFETY: as in `look`.
+            _ => self.outcome.with_mut(|outcome| unsafe { (*outcome).take() }),
+        }
+    }
 }
 
 fn node_of<E>(node: Pin<&Waiter<E>>) -> NonNull<Waiter<E>> {

@@ -17,6 +17,7 @@ use pool::{Backend, Builder, GetError, Objects, Pool, PoolStats, PutError, RawPo
 
 #[macro_use]
 pub(crate) mod shop;
+pub(crate) mod filter;
 pub(crate) mod stuck;
 pub(crate) mod worker;
 
@@ -222,14 +223,17 @@ impl Task {
     }
 
     /// Polls if it was woken since.
-    pub(crate) fn poll_if_woken<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+    pub(crate) fn poll_if_woken<F: Future + ?Sized>(
+        self: &Arc<Self>,
+        future: Pin<&mut F>,
+    ) -> Poll<F::Output> {
         if self.woken.swap(0, SeqCst) == 0 {
             return Poll::Pending;
         }
         self.poll(future)
     }
 
-    pub(crate) fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+    pub(crate) fn poll<F: Future + ?Sized>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&Waker::from(self.clone())))
     }
 }
