@@ -4,12 +4,21 @@
 //! `LOOM_REPORT` names, for `cargo xtask loom`. A known-bad twin must fail, and with
 //! the words that are expected: a model that passes proves nothing until the bug it is
 //! for makes it fail.
+//!
+//! Under shuttle the same, of worlds too large to explore: each model runs so many schedules
+//! drawn at random, and says how many. How a schedule that failed is run again: `random`.
+
+#[cfg(all(loom, not(shuttle)))]
+mod exhaustive;
+#[cfg(all(loom, shuttle))]
+mod random;
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use kva::sync::Arc;
 
-/// Explores `world` exhaustively; with real threads, runs it many times.
+/// Explores `world` exhaustively; under shuttle, in schedules drawn at random; with real threads, runs
+/// it many times.
 pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, None, world);
 }
@@ -27,7 +36,7 @@ impl Witness {
     }
 
     /// In how many it did.
-    fn times(&self) -> usize {
+    pub fn times(&self) -> usize {
         self.0.load(Relaxed)
     }
 }
@@ -54,8 +63,8 @@ pub fn bounded(name: &str, preemptions: usize, why: &str, world: impl Fn() + Sen
 }
 
 /// Explores a world that must fail, with a message that contains `expected`. Real threads
-/// cannot be relied upon to find the execution, and would hang in it: without loom
-/// this does nothing, and says so.
+/// cannot be relied upon to find the execution, and would hang in it: without a model
+/// checker this does nothing, and says so.
 ///
 /// # Panics
 /// If the world holds in all executions, or fails otherwise.
@@ -67,12 +76,17 @@ pub fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 's
 mod imp {
     use std::fs::OpenOptions;
     use std::io::Write;
+    use std::path::Path;
     use std::process::Command;
     use std::time::Instant;
 
     use kva::sync::Arc;
 
     use super::Witness;
+    #[cfg(not(shuttle))]
+    use super::exhaustive::{check, confirmed, finds_all, kind};
+    #[cfg(shuttle)]
+    use super::random::{check, confirmed, finds_all, kind};
 
     /// Set to a twin's name in the process that is to fail in it.
     const FAIL_IN: &str = "LOOM_KNOWN_BAD";
@@ -80,21 +94,6 @@ mod imp {
     /// Whether the model is among those that were asked for.
     fn is_wanted(name: &str) -> bool {
         std::env::var("LOOM_ONLY").map_or(true, |part| name.contains(&part))
-    }
-
-    fn check(count: &Arc<Witness>, preemptions: Option<usize>, world: impl Fn() + Send + Sync + 'static) {
-        let count = count.clone();
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = preemptions;
-        // A guard against endless executions, not a bound on what is explored: an
-        // execution that reaches it fails.
-        builder.max_branches = 20_000;
-        // Not from the environment: a report must not say "exhaustive" of less.
-        (builder.max_permutations, builder.max_duration) = (None, None);
-        builder.check(move || {
-            count.saw(true);
-            world();
-        });
     }
 
     fn report(name: &str, executions: usize, seconds: f64, kind: &str, verdict: &str) {
@@ -108,7 +107,7 @@ mod imp {
         }
     }
 
-    /// Whether it ran.
+    /// Whether it ran, and so must have come across whatever can happen.
     pub(super) fn model(
         name: &str,
         bound: Option<(usize, &str)>,
@@ -117,16 +116,14 @@ mod imp {
         if std::env::var_os(FAIL_IN).is_some() || !is_wanted(name) {
             return false;
         }
-        let kind =
-            bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
         let count = Arc::new(Witness::default());
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
-        report(name, count.times(), start.elapsed().as_secs_f64(), &kind, "holds");
-        true
+        report(name, count.times(), start.elapsed().as_secs_f64(), &kind(bound), "holds");
+        finds_all()
     }
 
-    /// In a process of its own, which ends where the world fails: loom cannot unwind a
+    /// In a process of its own, which ends where the world fails: a checker cannot unwind a
     /// deadlock through destructors that take a lock.
     pub(super) fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
         if let Some(chosen) = std::env::var_os(FAIL_IN) {
@@ -139,9 +136,16 @@ mod imp {
             return;
         }
         let start = Instant::now();
+        let (executions, message) = confirmed(name, |with| caught(name, expected, with));
+        report(name, executions, start.elapsed().as_secs_f64(), &kind(None), &format!("caught: {message}"));
+    }
+
+    /// In which execution the world fails, in a process with these variables, and with what words.
+    fn caught(name: &str, expected: &str, with: &[(&str, &Path)]) -> (usize, String) {
         let this = std::env::current_exe().expect("this test's own binary");
-        let child = Command::new(this).args(["--nocapture", "--test-threads=1"]).env(FAIL_IN, name).output();
-        let child = child.expect("running it again");
+        let mut child = Command::new(this);
+        child.args(["--nocapture", "--test-threads=1"]).env(FAIL_IN, name).envs(with.iter().copied());
+        let child = child.output().expect("running it again");
         let output = String::from_utf8_lossy(&child.stdout);
         let told = output.lines().find_map(|line| line.split_once(FAILED));
         let (_, told) = told.unwrap_or_else(|| {
@@ -149,9 +153,7 @@ mod imp {
         });
         let (executions, message) = told.split_once(' ').expect("a number and a message");
         assert!(message.contains(expected), "{name} failed, but not as expected: {message}");
-        let seconds = start.elapsed().as_secs_f64();
-        let executions = executions.parse().expect("a number");
-        report(name, executions, seconds, "exhaustive", &format!("caught: {message}"));
+        (executions.parse().expect("a number"), message.to_owned())
     }
 
     const FAILED: &str = "the world failed in execution ";
