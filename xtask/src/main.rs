@@ -1,7 +1,7 @@
 //! `cargo xtask`: the commands that cargo alone cannot say.
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
-//! models alone and shows each as it ends; `spin` checks the specification; `features` builds the feature matrix;
+//! models alone and shows each as it ends; `shuttle` runs worlds too large for it; `spin` checks the specification; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -9,8 +9,10 @@ mod bench;
 mod cargo;
 mod features;
 mod loom;
+mod models;
 mod peers;
 mod report;
+mod shuttle;
 mod spin;
 mod steps;
 mod test;
@@ -28,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -37,6 +39,8 @@ enum Task {
         /// Run only the models with this in their names
         filter: Option<String>,
     },
+    /// Worlds too large for loom, in schedules that shuttle draws, each shown as it ends
+    Shuttle(shuttle::Options),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Features => features::check(false),
         Task::Loom { filter } => loom::run(filter.as_deref()),
+        Task::Shuttle(options) => shuttle::run(&options),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
