@@ -9,9 +9,10 @@ use pool::{Backend, Builder, GetError, PoolStats, RawPool};
 /// The quantum of the arenas here, and the size of an item.
 pub const QUANTUM: usize = 64;
 
-const QUANTA: usize = 8;
+/// The most that an arena has. For loom's worlds an eighth of it would do.
+const QUANTA: usize = 64;
 
-#[repr(align(512))]
+#[repr(align(4096))]
 struct Memory([u8; QUANTUM * QUANTA]);
 
 /// Addresses for arenas. One for all worlds, also those that run at the same time:
@@ -21,7 +22,7 @@ static MEMORY: Memory = Memory([0; QUANTUM * QUANTA]);
 /// An arena of `quanta` quanta, whose waiters are overtaken at most `bypass` times.
 ///
 /// # Panics
-/// If there are more than eight.
+/// If there are more than 64.
 #[must_use]
 pub fn arena(quanta: usize, bypass: u32) -> Arena {
     let memory = NonNull::from(&MEMORY.0[..quanta * QUANTUM]);
@@ -153,16 +154,19 @@ pub use kva::sync::block_on_future as block_on;
 #[derive(Debug)]
 pub struct Shelves(Box<Words>);
 
+/// The most quanta that are in them.
+const SHELVES: usize = 8;
+
 #[derive(Debug)]
 #[repr(align(512))]
-struct Words([u64; QUANTUM * QUANTA / 8]);
+struct Words([u64; QUANTUM * SHELVES / 8]);
 
 impl Shelves {
     /// Fresh memory.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it is not one of many values")]
     pub fn new() -> Self {
-        Self(Box::new(Words([0; QUANTUM * QUANTA / 8])))
+        Self(Box::new(Words([0; QUANTUM * SHELVES / 8])))
     }
 
     /// An arena of `quanta` quanta in it, strictly fair.
@@ -173,7 +177,7 @@ impl Shelves {
     /// # Safety
     /// All items of pools over the arena are gone before the memory is.
     pub unsafe fn arena(&mut self, quanta: usize) -> Arena {
-        assert!(quanta <= QUANTA);
+        assert!(quanta <= SHELVES);
         let memory = NonNull::from(&mut self.0.0).cast::<u8>();
         let memory = NonNull::slice_from_raw_parts(memory, quanta * QUANTUM);
         // SAFETY: the memory is exclusively borrowed now, and the caller keeps it.

@@ -70,6 +70,13 @@ pub(crate) fn jobs() -> &'static str {
     }
 }
 
+/// The same with `--cfg shuttle` beside it: a model's world still, but shuttle's.
+pub(crate) fn with_shuttle(command: &mut Command) -> &mut Command {
+    add_flags(command, "RUSTFLAGS", &["--cfg", "loom", "--cfg", "shuttle"])
+        .arg("--target-dir")
+        .arg(shuttle_target_dir())
+}
+
 /// The command with rustdoc's warnings as errors.
 pub(crate) fn with_strict_rustdoc(command: &mut Command) -> &mut Command {
     add_flags(command, "RUSTDOCFLAGS", &["-D", "warnings"])
@@ -84,6 +91,11 @@ pub(crate) fn target_dir() -> PathBuf {
 /// Where everything built with `--cfg loom` is kept.
 pub(crate) fn loom_target_dir() -> PathBuf {
     target_dir().join("loom")
+}
+
+/// Where everything built with `--cfg shuttle` is kept.
+pub(crate) fn shuttle_target_dir() -> PathBuf {
+    target_dir().join("shuttle")
 }
 
 /// Appends to a flags variable in the form that cargo will read: if

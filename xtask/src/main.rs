@@ -2,8 +2,8 @@
 //!
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
-//! bug; `spin` checks the specification; `cancel` drops async operations wherever they
-//! await; `features` builds the feature matrix;
+//! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
+//! drops async operations wherever they await; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -12,9 +12,11 @@ mod cancel;
 mod cargo;
 mod features;
 mod loom;
+mod models;
 mod mutants;
 mod peers;
 mod report;
+mod shuttle;
 mod spin;
 mod steps;
 mod test;
@@ -32,7 +34,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -48,6 +50,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Drops each async operation at each of its awaits, whatever happens in between
     Cancel,
+    /// Worlds too large for loom, in schedules that shuttle draws, each shown as it ends
+    Shuttle(shuttle::Options),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
         Task::Mutants(args) => mutants::run(&args),
         Task::Cancel => cancel::run(),
+        Task::Shuttle(options) => shuttle::run(&options),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -1,4 +1,4 @@
-//! What the loom models say of themselves, without files or processes.
+//! What the models of loom and shuttle say of themselves, without files or processes.
 //!
 //! Each model, when it ends, appends one line to the report:
 //!
@@ -6,7 +6,7 @@
 //! name <TAB> executions <TAB> seconds <TAB> kind <TAB> verdict
 //! ```
 //!
-//! The kind is `exhaustive` or `bounded: <why>`. The verdict is `holds`, or
+//! The kind is `exhaustive`, `bounded: <why>`, or `random` for what shuttle ran. The verdict is `holds`, or
 //! `caught: <what>` for a twin that is known to be wrong. Nothing else is
 //! taken: a line that is not understood must not count as a model that ran.
 
@@ -38,7 +38,8 @@ impl Model {
         let verdict = field("verdict")?;
 
         ensure!(!name.is_empty(), "no name");
-        ensure!(kind == "exhaustive" || kind.starts_with("bounded: "), "unknown kind {kind:?}");
+        let is_known = kind == "exhaustive" || kind == "random" || kind.starts_with("bounded: ");
+        ensure!(is_known, "unknown kind {kind:?}");
         ensure!(verdict == "holds" || verdict.starts_with("caught: "), "unknown verdict {verdict:?}");
         Ok(Model {
             name: name.to_owned(),
@@ -50,7 +51,7 @@ impl Model {
     }
 
     fn is_bounded(&self) -> bool {
-        self.kind != "exhaustive"
+        self.kind.starts_with("bounded: ")
     }
 }
 
@@ -196,7 +197,8 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&model("a\t1000\t0.5\texhaustive\tholds"));
         tally.add(&model("b\t1\t0.5\tbounded: 2 preemptions\tholds"));
-        assert_eq!(tally.total(Duration::from_millis(2_340)), "2 models, 1,001 executions, 2.3 s, 1 bounded");
+        tally.add(&model("c\t1\t0.5\trandom\tholds"));
+        assert_eq!(tally.total(Duration::from_millis(2_340)), "3 models, 1,002 executions, 2.3 s, 1 bounded");
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! `make`.
 
 use crate::bench;
-use crate::cargo::{self, cargo, with_loom, with_strict_rustdoc};
+use crate::cargo::{self, cargo, with_loom, with_shuttle, with_strict_rustdoc};
 use crate::features;
 use crate::loom;
 use crate::peers;
+use crate::shuttle;
 use crate::spin;
 use crate::steps::Steps;
 
@@ -42,9 +43,24 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             with_loom(clippy.args(CLIPPY).args(workspace).arg("--release"));
             cargo::run(clippy.args(["--", "-D", "warnings"]))
         })?;
+        // Only what names the checker: the rest is as under loom.
+        steps.run("clippy, shuttle", || {
+            let mut clippy = cargo();
+            with_shuttle(clippy.args([
+                "clippy",
+                "-p",
+                "kva",
+                "-p",
+                "loom-tests",
+                "--all-targets",
+                "--release",
+            ]));
+            cargo::run(clippy.args(["--", "-D", "warnings"]))
+        })?;
     } else {
         steps.skip("clippy", "clippy is not installed".into());
         steps.skip("clippy, loom", "clippy is not installed".into());
+        steps.skip("clippy, shuttle", "clippy is not installed".into());
     }
 
     steps.run("features", || features::check(missing.is_some()))?;
@@ -98,6 +114,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         Some(why) => steps.skip("specification", why),
     }
     steps.run("loom models", || loom::run(None, false))?;
+    steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()))?;
 
     steps.run("documentation", || {
         cargo::run(with_strict_rustdoc(

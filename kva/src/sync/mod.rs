@@ -1,9 +1,13 @@
-//! The one place where `std::sync`, `parking_lot` and `loom` are named.
+//! The one place where `std::sync`, `parking_lot`, `loom` and `shuttle` are named.
 //!
-//! Under `--cfg loom` every type here is loom's, so what loom explores is the
+//! Under `--cfg loom` every type here is a model checker's, so what it explores is the
 //! production code and not a copy of it. Nothing outside this folder says
 //! `cfg(loom)` inside an algorithm; what differs between the two worlds differs
 //! here: how a thread waits, how large a batch is, whether equations are checked.
+//!
+//! The checker is loom, which explores small worlds exhaustively. With `--cfg shuttle` beside
+//! `--cfg loom` it is shuttle, which runs large ones in schedules drawn at random: the same model's
+//! world otherwise, so that nothing but the shim and those who run worlds has to know which it is.
 //!
 //! # Deliberate choices
 //!
@@ -11,16 +15,19 @@
 //!   known to others by a [`Waker`](std::task::Waker), so a thread and a future
 //!   are the same thing to a queue. loom lets condition variables and park tokens
 //!   interfere (tokio-rs/loom#422): here neither is used directly.
-//! - **[`Arc`] is `std`'s in both worlds.** loom's cannot be unsized, and back-ends
+//! - **[`Arc`] is `std`'s in all worlds.** loom's cannot be unsized, and back-ends
 //!   hold `Arc<dyn Sink>`. Its reference counts decide nothing in our protocols;
 //!   what loom's would add is the leak check, and [`LeakCheck`] does that.
 //! - **Deadlines never fire under loom by the clock.** There, whoever would sleep
 //!   until a moment is told at once that it has passed. What others do before it
 //!   takes a lock to leave is explored, so that a timeout is raced against
-//!   everything else and nothing can rely on it.
+//!   everything else and nothing can rely on it. Under shuttle they pass by chance.
 //!
 //! The module is public because `pool` and `loom-tests` use it. It is no part of
 //! the API.
+
+#[cfg(all(shuttle, not(loom)))]
+compile_error!("`--cfg shuttle` says which checker a model's world is for: `--cfg loom --cfg shuttle`");
 
 #[cfg(loom)]
 mod model;
@@ -90,7 +97,7 @@ pub fn block_on_future<F: Future>(future: F) -> F::Output {
     })
 }
 
-/// Whether this is loom's world, where nothing works outside a model: examples in the
+/// Whether this is a model checker's world, where nothing works outside a model: examples in the
 /// documentation ask, since `rustdoc` is not told of `--cfg loom`.
 pub const IS_MODEL: bool = cfg!(loom);
 

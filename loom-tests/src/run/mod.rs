@@ -5,6 +5,14 @@
 //! the words that are expected: a model that passes proves nothing until the bug it is
 //! for makes it fail. `cargo xtask mutants` seeds such bugs into the code itself, and asks
 //! for a model by its whole name, `LOOM_KNOWN_BAD`.
+//!
+//! Under shuttle the same, of worlds too large to explore: each model runs so many schedules
+//! drawn at random, and says how many. How a schedule that failed is run again: `random`.
+
+#[cfg(all(loom, not(shuttle)))]
+mod exhaustive;
+#[cfg(all(loom, shuttle))]
+mod random;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +20,8 @@ use kva::sync::Arc;
 
 use crate::record::Recorder;
 
-/// Explores `world` exhaustively; with real threads, runs it many times.
+/// Explores `world` exhaustively; under shuttle, in schedules drawn at random; with real threads, runs
+/// it many times.
 pub fn model(name: &str, world: impl Fn() + Send + Sync + 'static) {
     imp::model(name, None, world);
 }
@@ -30,7 +39,7 @@ impl Witness {
     }
 
     /// In how many it did.
-    fn times(&self) -> usize {
+    pub fn times(&self) -> usize {
         self.0.load(Relaxed)
     }
 }
@@ -57,8 +66,8 @@ pub fn bounded(name: &str, preemptions: usize, why: &str, world: impl Fn() + Sen
 }
 
 /// Explores a world that must fail, with a message that contains `expected`. Real threads
-/// cannot be relied upon to find the execution, and would hang in it: without loom
-/// this does nothing, and says so.
+/// cannot be relied upon to find the execution, and would hang in it: without a model
+/// checker this does nothing, and says so.
 ///
 /// # Panics
 /// If the world holds in all executions, or fails otherwise.
@@ -93,6 +102,10 @@ mod imp {
     use kva::sync::Arc;
 
     use super::Witness;
+    #[cfg(not(shuttle))]
+    use super::exhaustive::{check, confirmed, finds_all, kind};
+    #[cfg(shuttle)]
+    use super::random::{check, confirmed, finds_all, kind};
     use crate::record::{Recorder, Recording};
 
     /// Set to the name of a twin, or of a model, in the process that is to fail in it.
@@ -101,21 +114,6 @@ mod imp {
     /// Whether the model is among those that were asked for.
     fn is_wanted(name: &str) -> bool {
         std::env::var("LOOM_ONLY").map_or(true, |part| name.contains(&part))
-    }
-
-    fn check(count: &Arc<Witness>, preemptions: Option<usize>, world: impl Fn() + Send + Sync + 'static) {
-        let count = count.clone();
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = preemptions;
-        // A guard against endless executions, not a bound on what is explored: an
-        // execution that reaches it fails.
-        builder.max_branches = 20_000;
-        // Not from the environment: a report must not say "exhaustive" of less.
-        (builder.max_permutations, builder.max_duration) = (None, None);
-        builder.check(move || {
-            count.saw(true);
-            world();
-        });
     }
 
     fn report(name: &str, executions: usize, seconds: f64, kind: &str, verdict: &str) {
@@ -129,7 +127,7 @@ mod imp {
         }
     }
 
-    /// Whether it ran.
+    /// Whether it ran, and so must have come across whatever can happen.
     pub(super) fn model(
         name: &str,
         bound: Option<(usize, &str)>,
@@ -142,12 +140,10 @@ mod imp {
             None if !is_wanted(name) => return false,
             None => {}
         }
-        let kind =
-            bound.map_or("exhaustive".to_owned(), |(n, why)| format!("bounded: {n} preemptions, {why}"));
         let start = Instant::now();
         check(&count, bound.map(|(n, _)| n), world);
-        report(name, count.times(), start.elapsed().as_secs_f64(), &kind, "holds");
-        true
+        report(name, count.times(), start.elapsed().as_secs_f64(), &kind(bound), "holds");
+        finds_all()
     }
 
     pub(super) fn known_bad(name: &str, expected: &str, world: impl Fn() + Send + Sync + 'static) {
@@ -182,7 +178,7 @@ mod imp {
     /// Set to anything where what is recorded is to be written to its file.
     const RECORD: &str = "LOOM_RECORD";
 
-    /// Explores in a process of its own, which ends where the world fails: loom cannot unwind a
+    /// Explores in a process of its own, which ends where the world fails: a checker cannot unwind a
     /// deadlock through destructors that take a lock. What was noted in that execution.
     fn caught(
         name: &str,
@@ -200,9 +196,18 @@ mod imp {
             return None;
         }
         let start = Instant::now();
+        let recording = confirmed(name, |with| fails(name, expected, with));
+        let (seconds, verdict) = (start.elapsed().as_secs_f64(), format!("caught: {}", recording.failed));
+        report(name, recording.execution, seconds, &kind(None), &verdict);
+        Some(recording)
+    }
+
+    /// What was noted where the world fails, in a process with these variables.
+    fn fails(name: &str, expected: &str, with: &[(&str, &Path)]) -> Recording {
         let this = std::env::current_exe().expect("this test's own binary");
-        let child = Command::new(this).args(["--nocapture", "--test-threads=1"]).env(FAIL_IN, name).output();
-        let child = child.expect("running it again");
+        let mut child = Command::new(this);
+        child.args(["--nocapture", "--test-threads=1"]).env(FAIL_IN, name).envs(with.iter().copied());
+        let child = child.output().expect("running it again");
         let output = String::from_utf8_lossy(&child.stdout);
         let told = output.lines().find_map(|line| line.split_once(FAILED));
         let (_, told) = told.unwrap_or_else(|| {
@@ -210,11 +215,8 @@ mod imp {
         });
         let (_, recording) = output.split_once(NOTED).expect("what was noted");
         let recording = Recording::from_json(recording).expect("a recording");
-        let message = &recording.failed;
-        assert!(message.contains(expected), "{name} failed, but not as expected: {told}");
-        let seconds = start.elapsed().as_secs_f64();
-        report(name, recording.execution, seconds, "exhaustive", &format!("caught: {message}"));
-        Some(recording)
+        assert!(recording.failed.contains(expected), "{name} failed, but not as expected: {told}");
+        recording
     }
 
     const FAILED: &str = "the world failed in execution ";
