@@ -6,6 +6,7 @@ mod support;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -319,6 +320,38 @@ fn a_hook_that_panics_strands_nobody() {
     arena.free(span).unwrap();
     free_all(&arena, asker.granted());
     assert_whole(&arena);
+}
+
+/// A request is held back by its client's quota as the same client takes a quantum. The hook that is
+/// told of it panics, so that nobody has what was taken.
+#[test]
+fn what_is_taken_as_a_hook_panics_is_free_again() {
+    let takes: [fn(&Arena, &Asker); 3] = [
+        |client, _| drop(client.try_alloc(shape(1))),
+        |client, _| drop((0..8).find_map(|at| client.try_alloc_at(at..at + 1).ok())),
+        |client, asker| drop(asker.ask(client, 0, shape(1))),
+    ];
+    for take in takes {
+        let arena = with_bypass(8, 1000);
+        let mut held: Vec<Span> = (0..8).map(|_| arena.try_alloc(shape(1)).unwrap()).collect();
+        let client = arena.client(Client::new("one of a quota").quota(4)).unwrap();
+        let armed = Arc::new(AtomicBool::new(false));
+        let trigger = armed.clone();
+        let panics = hook(&client, move |_| assert!(!trigger.load(SeqCst), "a hook that panics"));
+        let mut waits = Box::pin(client.alloc_async(shape(4)));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        for at in [7, 5, 3, 1] {
+            arena.free(held.remove(at)).unwrap();
+        }
+        armed.store(true, SeqCst);
+        let asker = Asker::new(1);
+        assert!(catch_unwind(AssertUnwindSafe(|| take(&client, &asker))).is_err());
+        armed.store(false, SeqCst);
+        assert_eq!(client.used(), 0, "what was taken is nobody's");
+        drop((waits, panics));
+        free_all(&arena, held);
+        assert_whole(&arena);
+    }
 }
 
 /// Two panics, of which one is had by who asks, and the rest is done all the same.

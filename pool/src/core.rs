@@ -296,9 +296,11 @@ impl<B: Backend> Core<B> {
         decide: impl FnOnce(&mut State<B>, &mut Todo<'a, B>) -> R,
     ) -> R {
         let mut todo = Todo::new(self);
-        // After it, so that the lock is dropped before what is owed is done, also by a panic.
+        let result;
+        // After both, so that the lock is dropped before what is owed is done and what was decided is
+        // taken back, also by a panic.
         let mut state = state;
-        let result = decide(&mut state, &mut todo);
+        result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
         todo.act();

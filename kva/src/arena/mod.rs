@@ -50,6 +50,7 @@ pub use allocator::empty_block;
 mod client;
 mod error;
 mod holding;
+mod kept;
 mod reclaim;
 mod regions;
 mod relocate;
@@ -59,6 +60,7 @@ mod todo;
 
 pub use client::{Client, ClientError};
 pub use error::{AllocError, ArenaError, FreeError, SpanAtError};
+use kept::Kept;
 pub use reclaim::{Reclaim, Shortage};
 use regions::{Place, Regions};
 pub use relocate::{Relocate, Relocation};
@@ -189,6 +191,12 @@ struct Inner {
 }
 
 impl Inner {
+    /// Frees what was taken and is not handed out. A client that relocates may have said meanwhile that
+    /// it does not need it.
+    fn give_back(&self, span: Span) {
+        self.change(|state, _| state.check_held(span).map(|()| state.give(span.busy()))).ok();
+    }
+
     const fn span(&self, busy: Busy) -> Span {
         Span { start: busy.start, len: busy.len, serial: busy.serial, arena: self.id }
     }
@@ -203,8 +211,7 @@ impl Inner {
     fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
         let committed = self.regions.commit(span, self.quantum);
         committed.map(|()| span).map_err(|error| {
-            // A client that relocates may have said meanwhile that it does not need it.
-            self.change(|state, _| state.check_held(span).map(|()| state.give(span.busy()))).ok();
+            self.give_back(span);
             AllocError::Commit(error.kind())
         })
     }
@@ -218,8 +225,11 @@ impl Inner {
         placement: &Placement,
         client: u16,
     ) -> Result<Span, AllocError> {
-        let taken = self.change_locked(state, |state, _| state.look(self, placement, client, NEVER));
-        self.commit(taken?.ok_or(AllocError::Scarce)?)
+        let taken = self.change_locked(state, |state, _| {
+            let taken = state.look(self, placement, client, NEVER)?;
+            taken.map(|span| Kept::new(self, span)).ok_or(AllocError::Scarce)
+        });
+        self.commit(taken?.into_span())
     }
 
     /// Decides under the lock, acts after it.
@@ -230,11 +240,14 @@ impl Inner {
     /// As [`change`](Self::change), by whoever has the lock already.
     fn change_locked<R>(
         &self,
-        mut state: MutexGuard<'_, State>,
+        state: MutexGuard<'_, State>,
         decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
     ) -> R {
         let mut todo = Todo::new(self);
-        let result = decide(&mut state, &mut todo);
+        let result;
+        // After both, so that the lock is dropped before them, also by a panic.
+        let mut state = state;
+        result = decide(&mut state, &mut todo);
         state.settle(&mut todo);
         drop(state);
         todo.act();
@@ -451,15 +464,15 @@ impl Arena {
             }
             state.check_quota(shape, client)?;
             if !state.may_take(shape.len(), client, NEVER) {
-                return Ok(None);
+                return Err(AllocError::Scarce);
             }
             let taken = state.take_at(&quanta, client);
             if taken.is_some() {
                 state.requests.note_pass(NEVER);
             }
-            Ok(taken.map(|busy| inner.span(busy)))
+            taken.map(|busy| Kept::new(inner, inner.span(busy))).ok_or(AllocError::Scarce)
         });
-        inner.commit(taken?.ok_or(AllocError::Scarce)?).inspect(|span| inner.note_got(*span))
+        inner.commit(taken?.into_span()).inspect(|span| inner.note_got(*span))
     }
 
     /// Takes a span, sleeping until one is free.
@@ -525,7 +538,7 @@ impl Arena {
             if grow.is_withdrawn() {
                 // Dropped outside the lock.
                 todo.withdrawn.push(grow);
-                return Answer::Withdrawn;
+                return Err(Answer::Withdrawn);
             }
             let kept = state.take_kept(inner, grow.claim(), &placement, client);
             let look = kept.map_or_else(
@@ -535,7 +548,7 @@ impl Arena {
             let end = match look {
                 Ok(None) => {
                     state.queue(inner, placement, grow.asked_at(), client, Asker::Grow(grow));
-                    return Answer::Later;
+                    return Err(Answer::Later);
                 }
                 Ok(Some(span)) => Ok(span),
                 Err(error) => Err(error),
@@ -543,20 +556,22 @@ impl Arena {
             match grow.commit() {
                 Ok(committed) => {
                     state.spend(Some(committed.claim()));
-                    Answer::Now(committed, end)
+                    Ok((committed, end.map(|span| Kept::new(inner, span))))
                 }
                 Err(withdrawn) => {
                     todo.withdrawn.push(withdrawn);
                     if let Ok(span) = end {
                         state.give(span.busy());
                     }
-                    Answer::Withdrawn
+                    Err(Answer::Withdrawn)
                 }
             }
         });
         match answer {
-            Answer::Now(committed, Ok(span)) => Answer::Now(committed, inner.commit(span)),
-            other => other,
+            Ok((committed, end)) => {
+                Answer::Now(committed, end.and_then(|kept| inner.commit(kept.into_span())))
+            }
+            Err(other) => other,
         }
     }
 

@@ -26,7 +26,7 @@ use std::ops::Range;
 use arrayvec::ArrayVec;
 
 use super::state::State;
-use super::{AllocError, Arena, Inner};
+use super::{AllocError, Arena, Inner, Kept};
 use crate::clients::NOBODY;
 use crate::grow::GrowTable;
 use crate::holds::as_nobody;
@@ -183,9 +183,10 @@ impl Shortage<'_> {
             if state.closed {
                 return Err(AllocError::Closed);
             }
-            Ok(state.take(&placement, NOBODY).map(|busy| self.arena.span(busy)))
+            let taken = state.take(&placement, NOBODY).map(|busy| self.arena.span(busy));
+            taken.map(|span| Kept::new(self.arena, span)).ok_or(AllocError::Scarce)
         });
-        self.arena.commit(taken?.ok_or(AllocError::Scarce)?)
+        self.arena.commit(taken?.into_span())
     }
 }
 
