@@ -327,9 +327,9 @@ fn a_hook_that_panics_strands_nobody() {
 #[test]
 fn what_is_taken_as_a_hook_panics_is_free_again() {
     let takes: [fn(&Arena, &Asker); 3] = [
-        |client, _| drop(client.try_alloc(shape(1))),
-        |client, _| drop((0..8).find_map(|at| client.try_alloc_at(at..at + 1).ok())),
-        |client, asker| drop(asker.ask(client, 0, shape(1))),
+        |client, _| _ = client.try_alloc(shape(1)),
+        |client, _| _ = (0..8).find_map(|at| client.try_alloc_at(at..at + 1).ok()),
+        |client, asker| _ = asker.ask(client, 0, shape(1)),
     ];
     for take in takes {
         let arena = with_bypass(8, 1000);
