@@ -597,6 +597,37 @@ fn a_destructor_that_panics_loses_nothing() {
     put(&pools[1], items[1]).unwrap();
 }
 
+/// The future that was chosen panics as it is dropped: what it came to is dropped, not leaked.
+#[test]
+fn a_winner_whose_destructor_panics_loses_nothing() {
+    struct Item(Arc<AtomicU32>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    struct Panics(Arc<AtomicU32>);
+    impl Future for Panics {
+        type Output = Item;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<Item> {
+            Poll::Ready(Item(self.0.clone()))
+        }
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a winner");
+        }
+    }
+    let dropped = Arc::new(AtomicU32::new(0));
+    let event = || choose((future(Panics(dropped.clone())), never()));
+    assert!(catch_unwind(AssertUnwindSafe(|| event().sync())).is_err());
+    assert_eq!(dropped.load(SeqCst), 1);
+    assert!(catch_unwind(AssertUnwindSafe(|| event().sync_timeout(LONG))).is_err());
+    assert_eq!(dropped.load(SeqCst), 2);
+    assert!(catch_unwind(AssertUnwindSafe(|| wait_for(event().into_future()))).is_err());
+    assert_eq!(dropped.load(SeqCst), 3);
+}
+
 #[test]
 fn a_waker_that_panics_strands_nobody() {
     struct Panics;

@@ -163,8 +163,8 @@ impl<F: Future> Attempt for Polled<F> {
 }
 
 /// What the future comes to: a socket that is readable, a runtime's sleep. It is dropped if it is not
-/// chosen, so it must be one that may be: what it came to is lost only if another event's
-/// destructor panics.
+/// chosen, so it must be one that may be. What it came to is dropped too if a destructor panics,
+/// another event's or its own.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return }
