@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use kva::NEVER;
 use kva::holds::as_nobody;
 use kva::sync::Arc;
 use pin_project_lite::pin_project;
 
 use crate::backend::Backend;
-use crate::core::Core;
+use crate::core::{Core, Kept};
 use crate::driver::Driver;
 use crate::error::{ConstructError, GetError};
 use crate::getter::{Getter, Patience};
@@ -90,8 +91,8 @@ where
     fn take_now(self: Pin<&mut Self>) {
         let mut this = self.project();
         *this.tried = true;
-        if let Some(loan) = as_nobody(|| this.core.take_now(*this.want)) {
-            let ready = (this.make)(Loans::one(loan));
+        if let Some(loans) = as_nobody(|| take_now(this.core, *this.want, this.rest)) {
+            let ready = (this.make)(loans);
             this.stage.set(Stage::Readying { ready });
         }
     }
@@ -143,6 +144,24 @@ where
             }
         }
     }
+}
+
+/// What is there. `rest` goes with it.
+fn take_now<B: Backend>(core: &Core<B>, want: Want, rest: &mut Rest) -> Option<Loans> {
+    if let Some(loan) = core.take_now(want) {
+        return Some(Loans::one(loan));
+    }
+    if want.items == 1 {
+        return None;
+    }
+    // As `Core::try_get`, but it neither asks for pages nor sweeps.
+    let mut room = Some(std::mem::take(rest));
+    let kept = core.change(|state, _| {
+        let loans = if state.closed { None } else { state.take(NEVER, want, &mut room) };
+        loans.map(|loans| Kept::new(core, loans))
+    });
+    *rest = room.unwrap_or_default();
+    kept.map(Kept::into_loans)
 }
 
 /// As a task drives it.

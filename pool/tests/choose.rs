@@ -109,6 +109,51 @@ fn each_of_several_that_are_ready_is_chosen() {
     assert!(granted.iter().all(|times| *times > TIMES / 6), "{granted:?}");
 }
 
+/// A thread that chooses only once prefers nothing either.
+#[test]
+fn threads_that_choose_once_do_not_all_choose_the_first() {
+    const TIMES: usize = 120;
+    let mut chosen = [0; 2];
+    for _ in 0..TIMES {
+        chosen[thread::spawn(|| choose((always(0), always(1))).sync()).join().unwrap()] += 1;
+    }
+    assert!(chosen.iter().all(|times| *times > TIMES / 6), "{chosen:?}");
+}
+
+/// A reservation of several is as ready as an item, where its objects are there.
+#[test]
+fn a_reservation_of_several_is_chosen_as_often_as_an_item() {
+    const TIMES: usize = 200;
+    let arena = arena(8);
+    let pools = [(); 2].map(|()| objects(4).build(arena.clone()).unwrap());
+    for pool in &pools {
+        drop(pool.reserve(4).unwrap());
+    }
+    let mut chosen = [0; 2];
+    for _ in 0..TIMES {
+        let several = pools[0].reserve_event(2).wrap(|several| {
+            assert_eq!(several.unwrap().len(), 2);
+            0
+        });
+        chosen[choose((several, pools[1].get_event().wrap(|item| item.map(|_| 1).unwrap()))).sync()] += 1;
+    }
+    assert!(chosen.iter().all(|times| *times > TIMES / 6), "{chosen:?}");
+    // All or none.
+    let out = pools[0].reserve(3).unwrap();
+    let mut first = Box::pin(pools[0].request().reserve_async(3));
+    assert!(poll_once(first.as_mut()).is_pending());
+    let mut more = 0;
+    for _ in 0..4 {
+        more += choose((pools[0].reserve_event(2).wrap(|_| 1), always(0))).sync();
+    }
+    drop(out);
+    assert!(poll_once(first.as_mut()).is_ready());
+    assert_eq!((more, pools[0].stats().waiting), (0, 0));
+    drop(first);
+    pools[0].close();
+    assert_is!(choose((pools[0].reserve_event(2), never())).sync(), Err(GetError::Closed));
+}
+
 // One commits, the others are withdrawn.
 
 #[test]
