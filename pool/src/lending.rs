@@ -25,6 +25,19 @@ pub(crate) type Lent<'a, B> = Result<Held<'a, B>, GetError<<B as Backend>::Error
 /// Whether what was lent is good: `None` is that it is not, and went back.
 pub(crate) type Readied<'a, B> = Result<Option<Held<'a, B>>, ConstructError>;
 
+/// What is done to make sure that what was lent is good: callers' code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Nothing: it is memory.
+    Nothing,
+    /// Objects are constructed.
+    Construct,
+    /// And those that were idle validated.
+    Validate,
+    /// And that may take its time.
+    Await,
+}
+
 pin_project! {
     /// A getter until what it got is good. Dropping it cancels: whatever it has goes back.
     pub(crate) struct Lending<'a, B: Backend, M, R> {
@@ -33,6 +46,7 @@ pin_project! {
         // Room for all but the first.
         rest: Rest,
         patience: Patience,
+        care: Care,
         // Makes sure that what was lent is good.
         make: M,
         // Whether it looked for what is there without getting in line.
@@ -64,9 +78,10 @@ where
         want: Want,
         rest: Rest,
         patience: Patience,
+        care: Care,
         make: M,
     ) -> Self {
-        Self { core, want, rest, patience, make, tried: false, stage: Stage::Apart }
+        Self { core, want, rest, patience, care, make, tried: false, stage: Stage::Apart }
     }
 
     /// When it has to be driven though nobody woke it.
@@ -77,9 +92,14 @@ where
         }
     }
 
-    /// Takes what is there, unless it is somebody's who waits. In no line after that, but it may
-    /// have an object that is being validated.
+    /// Takes what is there, unless it is somebody's who waits. In no line after that.
+    ///
+    /// Not what would have to be validated by a future: if it is not ready at once, its object is
+    /// destroyed where something else is chosen, which may be there for the asking.
     pub(crate) fn try_now(mut self: Pin<&mut Self>) -> Option<Lent<'a, B>> {
+        if self.care == Care::Await {
+            return None;
+        }
         self.as_mut().take_now();
         // Whoever goes on polls it again, with a waker.
         match self.poll_ready(&mut Driver::Task(&mut Context::from_waker(Waker::noop()))) {

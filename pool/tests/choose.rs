@@ -757,6 +757,20 @@ fn a_validation_that_is_cut_short_destroys_its_object() {
     assert_eq!((stats.invalid, stats.live, stats.out), (1, 0, 0));
 }
 
+/// What is validated by a future is not even begun with where something else is ready.
+#[test]
+fn what_is_ready_costs_no_validation() {
+    let pool = objects(1).validate_async(|_| Box::pin(std::future::pending())).build(arena(1)).unwrap();
+    drop(pool.get().unwrap());
+    for _ in 0..16 {
+        assert_eq!(choose((pool.get_event().wrap(|_| 1), always(2))).sync(), 2);
+        let several = pool.reserve_event(1).wrap(|_| 1);
+        assert_eq!(wait_for(choose((several, always(2))).into_future()), 2);
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.invalid, stats.live, stats.out), (0, 1, 0));
+}
+
 // Many.
 
 /// Threads choose between all pools and put; others come with one pool, with none of them, and leave.

@@ -81,7 +81,9 @@
 //! 4. What is ready is had without getting in any line, and so without disturbing anybody. Of several that
 //!    are ready, none is preferred: the first that is asked is another one each time, on each thread.
 //!    Asked second, and only if nothing was ready, is what has to be begun before anybody knows: futures,
-//!    and items whose page has yet to be brought or whose place is in another thread's cache.
+//!    items whose page has yet to be brought or whose place is in another thread's cache, and objects that
+//!    are validated by a future. Of those, several may be under way when one is found good, and then the
+//!    others are destroyed: a choice of replicas that are validated so costs an object each time.
 //! 5. A chooser holds nothing while it waits but what it was granted, which it gives back or returns with
 //!    at its next step. So choosers over the same pools in any order do not deadlock.
 //! 6. To sync on a choice of an array or a tuple allocates nothing (P7): attempts are where it stands. A
