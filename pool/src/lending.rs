@@ -38,6 +38,18 @@ pub(crate) enum Care {
     Await,
 }
 
+impl Care {
+    /// Whether there is nothing left to do to these.
+    fn is_done(self, loans: &Loans) -> bool {
+        let mut all = std::iter::once(&loans.first).chain(loans.rest.iter());
+        match self {
+            Self::Nothing => true,
+            Self::Construct => all.all(|loan| loan.constructed),
+            Self::Validate | Self::Await => all.all(|loan| loan.constructed && loan.fresh),
+        }
+    }
+}
+
 pin_project! {
     /// A getter until what it got is good. Dropping it cancels: whatever it has goes back.
     pub(crate) struct Lending<'a, B: Backend, M, R> {
@@ -101,6 +113,25 @@ where
             return None;
         }
         self.as_mut().take_now();
+        self.ready_at_once()
+    }
+
+    /// Sees whether it was served, if it is in line. It commits to that only if nothing has to be done to it.
+    pub(crate) fn granted(mut self: Pin<&mut Self>) -> Option<Lent<'a, B>> {
+        let mut this = self.as_mut().project();
+        let Projected::Getting { getter } = this.stage.as_mut().project() else { return None };
+        let loans = match getter.granted()? {
+            Ok(loans) => loans,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_good = this.care.is_done(&loans);
+        let ready = (this.make)(loans);
+        this.stage.set(Stage::Readying { ready });
+        if is_good { self.ready_at_once() } else { None }
+    }
+
+    /// What it has, if that is good.
+    fn ready_at_once(self: Pin<&mut Self>) -> Option<Lent<'a, B>> {
         // Whoever goes on polls it again, with a waker.
         match self.poll_ready(&mut Driver::Task(&mut Context::from_waker(Waker::noop()))) {
             Poll::Ready(lent) => lent,

@@ -321,6 +321,60 @@ fn reservations_and_critical_getters_can_be_chosen() {
     assert_eq!(pool.stats().out, 0);
 }
 
+/// What one branch was granted is seen before a constructor of another runs, which waits for it.
+#[test]
+fn what_was_granted_is_chosen_before_anything_is_begun() {
+    for (of_span, bypass) in [(false, 0), (false, 512), (true, 0)] {
+        let (arena, others) = (arena(1), arena(1));
+        let other = blocks(1).bypass(bypass).build(others).unwrap();
+        let numbers = numbers(1);
+        let (held, number) = (other.get().unwrap(), numbers.try_alloc(shape(1)).unwrap());
+        let constructed = Arc::new(AtomicU32::new(0));
+        let needs = {
+            let (other, numbers, constructed) = (other.clone(), numbers.clone(), constructed.clone());
+            let construct = move || {
+                constructed.fetch_add(1, SeqCst);
+                if of_span {
+                    let span = span(&numbers, shape(1)).sync_timeout(SHORT).expect("nobody has it");
+                    numbers.free(span.unwrap()).unwrap();
+                } else {
+                    let item = other.request().timeout(SHORT).get().expect("nobody has it");
+                    put(&other, item).unwrap();
+                }
+                1_u32
+            };
+            Pool::builder(1, construct).build(arena.clone()).unwrap()
+        };
+        let page = arena.try_alloc(shape(1)).unwrap();
+        let mut chooser = pin!(
+            choose((
+                needs.get_event().wrap(|item| panic!("{item:?} is chosen")),
+                other.get_event().wrap(Result::ok),
+                span(&numbers, shape(1)).wrap(|span| {
+                    numbers.free(span.unwrap()).unwrap();
+                    None
+                }),
+            ))
+            .into_future()
+        );
+        assert!(poll_once(chooser.as_mut()).is_pending());
+        if of_span {
+            numbers.free(number).unwrap();
+        } else {
+            put(&other, held).unwrap();
+        }
+        arena.free(page).unwrap();
+        let Poll::Ready(item) = poll_once(chooser) else { panic!("one was granted") };
+        assert_eq!((item, constructed.load(SeqCst)), ((!of_span).then_some(held), 0));
+        assert_eq!((other.stats().waiting, needs.stats().waiting, needs.stats().out), (0, 0, 0));
+        put(&other, held).unwrap();
+        drop(needs.get().unwrap());
+        if !of_span {
+            numbers.free(number).unwrap();
+        }
+    }
+}
+
 // Spans.
 
 #[test]

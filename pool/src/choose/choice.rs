@@ -94,7 +94,14 @@ impl<B: Branches> Attempt for Choice<B> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.any(B::try_now)
     }
-    fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.any(|branches, at| branches.granted(at, driver))
+    }
+    fn poll(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
+        // Before one of them goes on, maybe with a constructor that waits for what another was granted.
+        if self.branches.len() > 1 && self.as_mut().granted(driver) {
+            return Poll::Ready(());
+        }
         if self.any(|branches, at| branches.poll(at, driver)) { Poll::Ready(()) } else { Poll::Pending }
     }
     fn take(self: Pin<&mut Self>) -> B::Output {

@@ -204,6 +204,9 @@ impl<A: Attempt + ?Sized> Attempt for Pin<Box<A>> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.get_mut().as_mut().try_now()
     }
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.get_mut().as_mut().granted(driver)
+    }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         self.get_mut().as_mut().poll(driver)
     }
@@ -252,6 +255,9 @@ impl<A: Attempt, U, F: FnOnce(A::Output) -> U> Attempt for Wrapped<A, F> {
 
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.project().inner.try_now()
+    }
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.project().inner.granted(driver)
     }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         self.project().inner.poll(driver)

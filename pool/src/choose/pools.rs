@@ -56,6 +56,14 @@ where
         true
     }
 
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        let this = self.project();
+        if let Some(lending) = this.lending.as_pin_mut() {
+            *this.done = lending.granted();
+        }
+        this.done.is_some()
+    }
+
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         let this = self.project();
         match this.lending.as_pin_mut() {

@@ -40,6 +40,9 @@ impl<T> Attempt for Value<T> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.0.is_some()
     }
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        false
+    }
     fn poll(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> Poll<()> {
         if self.0.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -148,6 +151,9 @@ impl<F: Future> Attempt for Polled<F> {
     type Output = F::Output;
 
     fn try_now(self: Pin<&mut Self>) -> bool {
+        false
+    }
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
         false
     }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
