@@ -273,6 +273,39 @@ fn a_branch_may_have_less_patience_than_the_choice() {
     put(&pools[1], items[1]).unwrap();
 }
 
+/// So it is wherever the branch stands: nothing else wakes its thread.
+#[test]
+fn a_branch_of_an_array_or_a_list_may_have_less_patience() {
+    for of_list in [false, true] {
+        let (_, pools, items) = all_out(2);
+        thread::scope(|scope| {
+            let _close: Vec<_> = pools.iter().map(CloseOnPanic).collect();
+            let waits = scope.spawn(|| {
+                let events = [pools[0].request().timeout(SHORT).get_event(), pools[1].request().get_event()];
+                if of_list { choose(Vec::from(events)).sync() } else { choose(events).sync() }.map(drop)
+            });
+            let begun = Instant::now();
+            let timed_out = || pools[0].stats().failures.timed_out == 1;
+            until(|| timed_out() || begun.elapsed() > LONG);
+            assert!(timed_out(), "it sleeps");
+            assert_is!(waits.join().unwrap(), Err(GetError::TimedOut(_)));
+        });
+        put(&pools[0], items[0]).unwrap();
+        put(&pools[1], items[1]).unwrap();
+    }
+}
+
+/// What came while its thread slept until the deadline is had.
+#[test]
+fn a_deadline_that_passed_is_looked_at_last() {
+    let mut polls = 0;
+    let second = std::future::poll_fn(|_| {
+        polls += 1;
+        if polls > 1 { Poll::Ready(polls) } else { Poll::Pending }
+    });
+    assert_eq!(choose((future(second), never())).sync_deadline(Instant::now()), Some(2));
+}
+
 #[test]
 fn the_time_for_a_page_holds_in_a_choice() {
     let arena = arena(1);
@@ -823,6 +856,37 @@ fn what_is_ready_costs_no_validation() {
     }
     let stats = pool.stats();
     assert_eq!((stats.invalid, stats.live, stats.out), (0, 1, 0));
+}
+
+/// A chooser whose object was not good does not lose its place: nobody overtakes it any more.
+#[test]
+fn who_was_lent_a_dead_object_is_not_overtaken() {
+    let (made, dead) = (AtomicU32::new(0), Arc::new(AtomicU32::new(u32::MAX)));
+    let create = move || {
+        let number = made.fetch_add(1, SeqCst);
+        async move {
+            if number > 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, std::io::Error>(number)
+        }
+    };
+    let is_dead = dead.clone();
+    let pool = Pool::from_factory(2, AsyncFactory::new(create))
+        .bypass(8)
+        .validate(move |number| *number != is_dead.load(SeqCst))
+        .build()
+        .unwrap();
+    let [first, second] = [(); 2].map(|()| wait_for(pool.get_async()).unwrap());
+    dead.store(*first, SeqCst);
+    drop(first);
+    let mut chooser = pin!(choose((pool.get_event(), never())).into_future());
+    assert!(poll_once(chooser.as_mut()).is_pending(), "another one is being made");
+    assert_eq!(pool.stats().invalid, 1);
+    drop(second);
+    assert_is!(pool.try_get(), Err(_));
+    let Poll::Ready(Ok(item)) = poll_once(chooser) else { panic!("it is there") };
+    assert_eq!(*item, 1);
 }
 
 // Many.
