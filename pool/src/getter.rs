@@ -234,6 +234,28 @@ impl<'a, B: Backend> Getter<'a, B> {
         (this.core, node, &mut this.progress)
     }
 
+    /// Its outcome, if it has one by now, or was kicked and what it wants is there: it drives nothing.
+    pub(crate) fn granted(self: Pin<&mut Self>) -> Option<Outcome<B::Error>> {
+        let (core, node, progress) = self.parts();
+        if !progress.started {
+            return None;
+        }
+        let outcome = match node.look() {
+            News::None => return None,
+            News::Done(outcome) => outcome,
+            News::Kicked => match core.change(|state, todo| state.serve_kicked(node, core, todo))? {
+                Step::Done(outcome) => outcome.map(Kept::into_loans),
+                _ => return None,
+            },
+        };
+        let outcome = progress.end(core, outcome);
+        let left = (progress.left.take(), std::mem::take(&mut progress.alarm));
+        match keep(core, Poll::Ready(outcome), || drop(left)) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
+    }
+
     /// Goes on, as far as it gets without waiting.
     pub(crate) fn poll_driven(
         mut self: Pin<&mut Self>,

@@ -60,7 +60,8 @@ impl<T, B: Backend> Shelf<T, B> {
         patience: Patience,
     ) -> Result<Good, GetError<B::Error>> {
         let patience = self.came_now(patience);
-        let held = Lending::new(&self.core, want, rest, patience, |loans| self.ready(loans)).await?;
+        let ready = |loans| self.ready(loans);
+        let held = Lending::new(&self.core, want, rest, patience, self.care(), ready).await?;
         Ok(held.into_parts())
     }
 

@@ -17,6 +17,7 @@ use kva::sync::{Arc, block_on_future};
 use crate::backend::Backend;
 use crate::core::{Core, Destroy};
 use crate::error::ConstructError;
+use crate::lending::Care;
 use crate::loan::{Loan, Loans, Round};
 use kva::panics::FirstPanic;
 
@@ -159,6 +160,15 @@ impl<T, B: Backend> Shelf<T, B> {
     /// Whether objects are validated.
     pub(crate) const fn validates(&self) -> bool {
         !matches!(self.life.validate, Validate::Never)
+    }
+
+    /// What is done to make sure that an object is good.
+    pub(crate) const fn care(&self) -> Care {
+        match self.life.validate {
+            Validate::Never => Care::Construct,
+            Validate::Now(_) => Care::Validate,
+            Validate::Async(_) => Care::Await,
+        }
     }
 
     /// Makes sure that there is a good object in each of these items. `None`: some that came with

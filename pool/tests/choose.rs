@@ -109,6 +109,51 @@ fn each_of_several_that_are_ready_is_chosen() {
     assert!(granted.iter().all(|times| *times > TIMES / 6), "{granted:?}");
 }
 
+/// A thread that chooses only once prefers nothing either.
+#[test]
+fn threads_that_choose_once_do_not_all_choose_the_first() {
+    const TIMES: usize = 120;
+    let mut chosen = [0; 2];
+    for _ in 0..TIMES {
+        chosen[thread::spawn(|| choose((always(0), always(1))).sync()).join().unwrap()] += 1;
+    }
+    assert!(chosen.iter().all(|times| *times > TIMES / 6), "{chosen:?}");
+}
+
+/// A reservation of several is as ready as an item, where its objects are there.
+#[test]
+fn a_reservation_of_several_is_chosen_as_often_as_an_item() {
+    const TIMES: usize = 200;
+    let arena = arena(8);
+    let pools = [(); 2].map(|()| objects(4).build(arena.clone()).unwrap());
+    for pool in &pools {
+        drop(pool.reserve(4).unwrap());
+    }
+    let mut chosen = [0; 2];
+    for _ in 0..TIMES {
+        let several = pools[0].reserve_event(2).wrap(|several| {
+            assert_eq!(several.unwrap().len(), 2);
+            0
+        });
+        chosen[choose((several, pools[1].get_event().wrap(|item| item.map(|_| 1).unwrap()))).sync()] += 1;
+    }
+    assert!(chosen.iter().all(|times| *times > TIMES / 6), "{chosen:?}");
+    // All or none.
+    let out = pools[0].reserve(3).unwrap();
+    let mut first = Box::pin(pools[0].request().reserve_async(3));
+    assert!(poll_once(first.as_mut()).is_pending());
+    let mut more = 0;
+    for _ in 0..4 {
+        more += choose((pools[0].reserve_event(2).wrap(|_| 1), always(0))).sync();
+    }
+    drop(out);
+    assert!(poll_once(first.as_mut()).is_ready());
+    assert_eq!((more, pools[0].stats().waiting), (0, 0));
+    drop(first);
+    pools[0].close();
+    assert_is!(choose((pools[0].reserve_event(2), never())).sync(), Err(GetError::Closed));
+}
+
 // One commits, the others are withdrawn.
 
 #[test]
@@ -228,6 +273,35 @@ fn a_branch_may_have_less_patience_than_the_choice() {
     put(&pools[1], items[1]).unwrap();
 }
 
+/// So it is wherever the branch stands: nothing else wakes its thread.
+#[test]
+fn a_branch_of_an_array_or_a_list_may_have_less_patience() {
+    for of_list in [false, true] {
+        let (_, pools, items) = all_out(2);
+        thread::scope(|scope| {
+            let _close: Vec<_> = pools.iter().map(CloseOnPanic).collect();
+            let waits = scope.spawn(|| {
+                let events = [pools[0].request().timeout(SHORT).get_event(), pools[1].request().get_event()];
+                if of_list { choose(Vec::from(events)).sync() } else { choose(events).sync() }.map(drop)
+            });
+            let begun = Instant::now();
+            let timed_out = || pools[0].stats().failures.timed_out == 1;
+            until(|| timed_out() || begun.elapsed() > LONG);
+            assert!(timed_out(), "it sleeps");
+            assert_is!(waits.join().unwrap(), Err(GetError::TimedOut(_)));
+        });
+        put(&pools[0], items[0]).unwrap();
+        put(&pools[1], items[1]).unwrap();
+    }
+}
+
+/// What comes at the deadline is had.
+#[test]
+fn a_deadline_that_passed_is_looked_at_last() {
+    let at = Instant::now() + SHORT;
+    assert_eq!(choose((deadline(at), never())).sync_deadline(at), Some(()));
+}
+
 #[test]
 fn the_time_for_a_page_holds_in_a_choice() {
     let arena = arena(1);
@@ -274,6 +348,61 @@ fn reservations_and_critical_getters_can_be_chosen() {
         assert_eq!(waits.join().unwrap().expect("they were put").unwrap().len(), 2);
     });
     assert_eq!(pool.stats().out, 0);
+}
+
+/// What one branch was granted is seen before a constructor of another runs, which waits for it.
+#[test]
+fn what_was_granted_is_chosen_before_anything_is_begun() {
+    // Whichever is asked first.
+    for (of_span, bypass) in [(false, 0), (false, 512), (true, 0)].into_iter().cycle().take(24) {
+        let (arena, others) = (arena(1), arena(1));
+        let other = blocks(1).bypass(bypass).build(others).unwrap();
+        let numbers = numbers(1);
+        let (held, number) = (other.get().unwrap(), numbers.try_alloc(shape(1)).unwrap());
+        let constructed = Arc::new(AtomicU32::new(0));
+        let needs = {
+            let (other, numbers, constructed) = (other.clone(), numbers.clone(), constructed.clone());
+            let construct = move || {
+                constructed.fetch_add(1, SeqCst);
+                if of_span {
+                    let span = span(&numbers, shape(1)).sync_timeout(SHORT).expect("nobody has it");
+                    numbers.free(span.unwrap()).unwrap();
+                } else {
+                    let item = other.request().timeout(SHORT).get().expect("nobody has it");
+                    put(&other, item).unwrap();
+                }
+                1_u32
+            };
+            Pool::builder(1, construct).build(arena.clone()).unwrap()
+        };
+        let page = arena.try_alloc(shape(1)).unwrap();
+        let mut chooser = pin!(
+            choose((
+                needs.get_event().wrap(|item| panic!("{item:?} is chosen")),
+                other.get_event().wrap(Result::ok),
+                span(&numbers, shape(1)).wrap(|span| {
+                    numbers.free(span.unwrap()).unwrap();
+                    None
+                }),
+            ))
+            .into_future()
+        );
+        assert!(poll_once(chooser.as_mut()).is_pending());
+        if of_span {
+            numbers.free(number).unwrap();
+        } else {
+            put(&other, held).unwrap();
+        }
+        arena.free(page).unwrap();
+        let Poll::Ready(item) = poll_once(chooser) else { panic!("one was granted") };
+        assert_eq!((item, constructed.load(SeqCst)), ((!of_span).then_some(held), 0));
+        assert_eq!((other.stats().waiting, needs.stats().waiting, needs.stats().out), (0, 0, 0));
+        put(&other, held).unwrap();
+        drop(needs.get().unwrap());
+        if !of_span {
+            numbers.free(number).unwrap();
+        }
+    }
 }
 
 // Spans.
@@ -597,6 +726,37 @@ fn a_destructor_that_panics_loses_nothing() {
     put(&pools[1], items[1]).unwrap();
 }
 
+/// The future that was chosen panics as it is dropped: what it came to is dropped, not leaked.
+#[test]
+fn a_winner_whose_destructor_panics_loses_nothing() {
+    struct Item(Arc<AtomicU32>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    struct Panics(Arc<AtomicU32>);
+    impl Future for Panics {
+        type Output = Item;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<Item> {
+            Poll::Ready(Item(self.0.clone()))
+        }
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a winner");
+        }
+    }
+    let dropped = Arc::new(AtomicU32::new(0));
+    let event = || choose((future(Panics(dropped.clone())), never()));
+    assert!(catch_unwind(AssertUnwindSafe(|| event().sync())).is_err());
+    assert_eq!(dropped.load(SeqCst), 1);
+    assert!(catch_unwind(AssertUnwindSafe(|| event().sync_timeout(LONG))).is_err());
+    assert_eq!(dropped.load(SeqCst), 2);
+    assert!(catch_unwind(AssertUnwindSafe(|| wait_for(event().into_future()))).is_err());
+    assert_eq!(dropped.load(SeqCst), 3);
+}
+
 #[test]
 fn a_waker_that_panics_strands_nobody() {
     struct Panics;
@@ -679,6 +839,51 @@ fn a_validation_that_is_cut_short_destroys_its_object() {
     assert_eq!(choose((pool.get_event().wrap(|_| 1), after(SHORT).wrap(|()| 2))).sync(), 2);
     let stats = pool.stats();
     assert_eq!((stats.invalid, stats.live, stats.out), (1, 0, 0));
+}
+
+/// What is validated by a future is not even begun with where something else is ready.
+#[test]
+fn what_is_ready_costs_no_validation() {
+    let pool = objects(1).validate_async(|_| Box::pin(std::future::pending())).build(arena(1)).unwrap();
+    drop(pool.get().unwrap());
+    for _ in 0..16 {
+        assert_eq!(choose((pool.get_event().wrap(|_| 1), always(2))).sync(), 2);
+        let several = pool.reserve_event(1).wrap(|_| 1);
+        assert_eq!(wait_for(choose((several, always(2))).into_future()), 2);
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.invalid, stats.live, stats.out), (0, 1, 0));
+}
+
+/// A chooser whose object was not good does not lose its place: nobody overtakes it any more.
+#[test]
+fn who_was_lent_a_dead_object_is_not_overtaken() {
+    let (made, dead) = (AtomicU32::new(0), Arc::new(AtomicU32::new(u32::MAX)));
+    let create = move || {
+        let number = made.fetch_add(1, SeqCst);
+        async move {
+            if number > 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, std::io::Error>(number)
+        }
+    };
+    let is_dead = dead.clone();
+    let pool = Pool::from_factory(2, AsyncFactory::new(create))
+        .bypass(8)
+        .validate(move |number| *number != is_dead.load(SeqCst))
+        .build()
+        .unwrap();
+    let [first, second] = [(); 2].map(|()| wait_for(pool.get_async()).unwrap());
+    dead.store(*first, SeqCst);
+    drop(first);
+    let mut chooser = pin!(choose((pool.get_event(), never())).into_future());
+    assert!(poll_once(chooser.as_mut()).is_pending(), "another one is being made");
+    assert_eq!(pool.stats().invalid, 1);
+    drop(second);
+    assert_is!(pool.try_get(), Err(_));
+    let Poll::Ready(Ok(item)) = poll_once(chooser) else { panic!("it is there") };
+    assert_eq!(*item, 1);
 }
 
 // Many.

@@ -21,6 +21,10 @@ pub trait Attempt {
     /// Commits, if it can right now. Gets in no line and disturbs nobody. Called first, if at all.
     fn try_now(self: Pin<&mut Self>) -> bool;
 
+    /// Commits, if it was granted what it waits for and is in line for. A look: it goes on with nothing, and
+    /// runs no function of callers' to make something of it.
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool;
+
     /// Commits, or gets in line and leaves the waker there.
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()>;
 

@@ -18,6 +18,8 @@ pub trait Branches {
     fn len(&self) -> usize;
     /// As [`Attempt::try_now`].
     fn try_now(self: Pin<&mut Self>, at: usize) -> bool;
+    /// As [`Attempt::granted`].
+    fn granted(self: Pin<&mut Self>, at: usize, driver: &mut Driver<'_, '_>) -> bool;
     /// As [`Attempt::poll`]; whether it committed.
     fn poll(self: Pin<&mut Self>, at: usize, driver: &mut Driver<'_, '_>) -> bool;
     /// As [`Attempt::take`].
@@ -43,6 +45,9 @@ macro_rules! by_number {
     ($self:ident, $at:ident => $branch:expr) => {
         fn try_now($self: Pin<&mut Self>, $at: usize) -> bool {
             slot($branch).try_now()
+        }
+        fn granted($self: Pin<&mut Self>, $at: usize, driver: &mut Driver<'_, '_>) -> bool {
+            slot($branch).granted(driver)
         }
         fn poll($self: Pin<&mut Self>, $at: usize, driver: &mut Driver<'_, '_>) -> bool {
             slot($branch).poll(driver).is_ready()
@@ -162,6 +167,9 @@ impl<A: Attempt, B: Branches<Output = A::Output>> Branches for Pair<A, B> {
     }
     fn try_now(self: Pin<&mut Self>, at: usize) -> bool {
         of_pair!(self, at, try_now)
+    }
+    fn granted(self: Pin<&mut Self>, at: usize, driver: &mut Driver<'_, '_>) -> bool {
+        of_pair!(self, at, granted, driver)
     }
     fn poll(self: Pin<&mut Self>, at: usize, driver: &mut Driver<'_, '_>) -> bool {
         of_pair!(self, at, poll, driver)

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use kva::panics::FirstPanic;
-use kva::sync::{IS_MODEL, thread_value};
+use kva::sync::{IS_MODEL, thread_value, unique_id};
 use pin_project_lite::pin_project;
 
 use super::attempt::{Attempt, TAKEN_ONCE};
@@ -14,17 +14,22 @@ use super::branches::Branches;
 use crate::driver::Driver;
 
 thread_value! {
-    static CHOICES: Cell<u32> = Cell::new(0);
+    static CHOICES: Cell<Option<u32>> = Cell::new(None);
 }
 
 /// Which of so many is asked first: another one each time, and none of them more often than others,
-/// whatever else this thread chooses in between. In a model, the first.
+/// whatever else this thread chooses in between, and if it chooses only once: each thread begins elsewhere.
+/// In a model, the first.
 fn next_start(branches: usize) -> usize {
     if IS_MODEL || branches < 2 {
         return 0;
     }
     // A thread that is at its end, and has no locals any more, starts where it will.
-    let count = CHOICES.try_with(|choices| choices.replace(choices.get().wrapping_add(1)));
+    let count = CHOICES.try_with(|choices| {
+        let count = choices.get().unwrap_or_else(unique_id);
+        choices.set(Some(count.wrapping_add(1)));
+        count
+    });
     // Hashed by the golden ratio (Knuth, TAOCP 6.4): the upper bits of its multiples are spread
     // evenly, and two choices that take turns do not each meet the same ones.
     let hash = u64::from(count.unwrap_or_default().wrapping_mul(0x9E37_79B9));
@@ -89,7 +94,14 @@ impl<B: Branches> Attempt for Choice<B> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.any(B::try_now)
     }
-    fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.any(|branches, at| branches.granted(at, driver))
+    }
+    fn poll(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
+        // Before one of them goes on, maybe with a constructor that waits for what another was granted.
+        if self.branches.len() > 1 && self.as_mut().granted(driver) {
+            return Poll::Ready(());
+        }
         if self.any(|branches, at| branches.poll(at, driver)) { Poll::Ready(()) } else { Poll::Pending }
     }
     fn take(self: Pin<&mut Self>) -> B::Output {

@@ -34,6 +34,9 @@ impl<P: Deref<Target: Watched>> Attempt for Ended<P> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.project().watcher.is_over()
     }
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        false
+    }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         if self.project().watcher.poll_driven(driver) { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -91,8 +91,9 @@ impl<W: Wait> Event<W> {
     /// particular thing: [`kva::deadlock`] does not know of it.
     ///
     /// # Panics
-    /// If a function of the event does. Nothing is lost, and nothing is committed to, unless it is the
-    /// function of a [`wrap`](Self::wrap).
+    /// If a function or a destructor of the event does. Nothing is lost, and nothing is committed to,
+    /// unless it is the function of a [`wrap`](Self::wrap), or the destructor of what was chosen: then
+    /// what that came to is dropped.
     pub fn sync(self) -> W::Output {
         self.sync_until(None).expect("there is no deadline")
     }
@@ -123,7 +124,8 @@ impl<W: Wait> Event<W> {
     }
 
     fn sync_until(self, deadline: Option<Instant>) -> Option<W::Output> {
-        let mut attempt = pin!(self.0.begin());
+        let mut slot = pin!(Some(self.0.begin()));
+        let mut attempt = slot.as_mut().as_pin_mut().expect("it has begun");
         let committed = attempt.as_mut().try_now()
             || block_on(|waker, passed| {
                 let mut driver = Driver::Thread { waker, passed };
@@ -135,7 +137,11 @@ impl<W: Wait> Event<W> {
                 }
                 ControlFlow::Continue(sooner(attempt.until(), deadline))
             });
-        committed.then(|| attempt.take())
+        let output = committed.then(|| attempt.take());
+        // Not by its own destructor, callers' code, after the value is out: if that panics, what is
+        // being returned is lost (rust-lang/rust#47949).
+        slot.set(None);
+        output
     }
 
     /// The same, and `f` of what it comes to. `f` runs when the event was chosen and all others are
@@ -198,6 +204,9 @@ impl<A: Attempt + ?Sized> Attempt for Pin<Box<A>> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.get_mut().as_mut().try_now()
     }
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.get_mut().as_mut().granted(driver)
+    }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         self.get_mut().as_mut().poll(driver)
     }
@@ -246,6 +255,9 @@ impl<A: Attempt, U, F: FnOnce(A::Output) -> U> Attempt for Wrapped<A, F> {
 
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.project().inner.try_now()
+    }
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.project().inner.granted(driver)
     }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         self.project().inner.poll(driver)
@@ -308,10 +320,16 @@ impl<W: Wait> Future for Awaited<W> {
         if let Some(event) = begins {
             this.attempt.set(Some(event.begin()));
         }
-        let mut attempt = this.attempt.as_pin_mut().expect("not polled after it panicked");
+        let mut attempt = this.attempt.as_mut().as_pin_mut().expect("not polled after it panicked");
         let committed = (is_new && attempt.as_mut().try_now())
             || attempt.as_mut().poll(&mut Driver::Task(context)).is_ready();
         *this.was_ready = committed;
-        if committed { Poll::Ready(attempt.take()) } else { Poll::Pending }
+        if !committed {
+            return Poll::Pending;
+        }
+        let output = attempt.take();
+        // As in `sync_until`.
+        this.attempt.set(None);
+        Poll::Ready(output)
     }
 }

@@ -79,9 +79,16 @@
 //! 3. Losers are withdrawn before the value of the winner is handed out, and before the function of a
 //!    `wrap` is called. All of them are, whatever panics.
 //! 4. What is ready is had without getting in any line, and so without disturbing anybody. Of several that
-//!    are ready, none is preferred: the first that is asked is another one each time.
+//!    are ready, none is preferred: the first that is asked is another one each time, on each thread.
+//!    Asked second, and only if nothing was ready, is what has to be begun before anybody knows: futures,
+//!    items whose page has yet to be brought or whose place is in another thread's cache, and objects that
+//!    are validated by a future. Of those, several may be under way when one is found good, and then the
+//!    others are destroyed: a choice of replicas that are validated so costs an object each time.
 //! 5. A chooser holds nothing while it waits but what it was granted, which it gives back or returns with
-//!    at its next step. So choosers over the same pools in any order do not deadlock.
+//!    at its next step. So choosers over the same pools in any order do not deadlock. Nor does one with
+//!    itself: that step commits to what was granted before it goes on with anything. But a constructor, a
+//!    validator or a future of one event must not wait for what another event of the same choice may be
+//!    granted: while it runs the chooser does not look.
 //! 6. To sync on a choice of an array or a tuple allocates nothing (P7): attempts are where it stands. A
 //!    `Vec` of events, `with_nack` and `boxed` allocate before anything is waited for.
 

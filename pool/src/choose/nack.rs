@@ -169,6 +169,9 @@ impl<A: Attempt> Attempt for Nacked<A> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.project().inner.try_now()
     }
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        self.project().inner.granted(driver)
+    }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         self.project().inner.poll(driver)
     }

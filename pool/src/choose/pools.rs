@@ -19,7 +19,7 @@ use crate::core::Core;
 use crate::driver::Driver;
 use crate::error::GetError;
 use crate::guard::{Item, OwnedItem};
-use crate::lending::{Lending, Lent, Readied};
+use crate::lending::{Care, Lending, Lent, Readied};
 use crate::loan::{Loans, Rest, Round};
 use crate::object::{Held, Shelf};
 use crate::raw::RawPool;
@@ -54,6 +54,14 @@ where
             return this.done.is_some();
         }
         true
+    }
+
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        let this = self.project();
+        if let Some(lending) = this.lending.as_pin_mut() {
+            *this.done = lending.granted();
+        }
+        this.done.is_some()
     }
 
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
@@ -104,7 +112,7 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
         let patience = self.patience;
         Event(Begins(move || {
             let good = |loans| std::future::ready(Ok(Some(Held::new(core, loans))));
-            let lending = Lending::new(core, want, Rest::default(), patience, good);
+            let lending = Lending::new(core, want, Rest::default(), patience, Care::Nothing, good);
             let convert = |held| round::<B>(held).ptr;
             OfPool { lending: Some(lending), done: None, convert: Some(convert) }
         }))
@@ -126,7 +134,8 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
         let (want, patience, shelf) = (self.want(1, caller), self.patience, self.shelf());
         Event(Begins(move || {
             let good = |loans| shelf.ready(loans);
-            let lending = Lending::new(&shelf.core, want, Rest::default(), shelf.came_now(patience), good);
+            let patience = shelf.came_now(patience);
+            let lending = Lending::new(&shelf.core, want, Rest::default(), patience, shelf.care(), good);
             let convert = move |held| convert(shelf, round::<B>(held));
             OfPool { lending: Some(lending), done: None, convert: Some(convert) }
         }))
@@ -137,7 +146,8 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
     ///
     /// It is found to be good before it is chosen, and constructed where it has to be: one that is not
     /// does not keep another event from being chosen. If another is, while an
-    /// [async validation](crate::Builder::validate_async) goes on, that object is destroyed.
+    /// [async validation](crate::Builder::validate_async) goes on, that object is destroyed; one begins
+    /// only if nothing of the choice was ready.
     ///
     /// An error is chosen like an object: whoever goes on choosing leaves that pool out.
     #[track_caller]
@@ -183,7 +193,7 @@ impl<'p, T: Send + 'static, B: Backend> Request<'p, Pool<T, B>> {
             };
             let lending = several.map(|(Several { want, rest }, _)| {
                 let good = |loans| shelf.ready(loans);
-                Lending::new(&shelf.core, want, rest, shelf.came_now(patience), good)
+                Lending::new(&shelf.core, want, rest, shelf.came_now(patience), shelf.care(), good)
             });
             let convert = |held: Option<Held<'p, B>>| match held {
                 Some(held) => Reservation::new(shelf.clone(), held.into_parts()),

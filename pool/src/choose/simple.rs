@@ -40,6 +40,9 @@ impl<T> Attempt for Value<T> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         self.0.is_some()
     }
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        false
+    }
     fn poll(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> Poll<()> {
         if self.0.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -150,6 +153,9 @@ impl<F: Future> Attempt for Polled<F> {
     fn try_now(self: Pin<&mut Self>) -> bool {
         false
     }
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        false
+    }
     fn poll(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         let this = self.project();
         driver.poll(this.future).map(|output| *this.done = Some(output))
@@ -163,8 +169,8 @@ impl<F: Future> Attempt for Polled<F> {
 }
 
 /// What the future comes to: a socket that is readable, a runtime's sleep. It is dropped if it is not
-/// chosen, so it must be one that may be: what it came to is lost only if another event's
-/// destructor panics.
+/// chosen, so it must be one that may be. What it came to is dropped too if a destructor panics,
+/// another event's or its own.
 ///
 /// ```
 /// # if kva::sync::IS_MODEL { return }

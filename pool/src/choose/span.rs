@@ -29,6 +29,11 @@ impl Attempt for OfArena<'_> {
         self.done.is_some()
     }
 
+    fn granted(self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> bool {
+        // Who is in line only looks.
+        self.alloc.is_some() && self.poll(driver).is_ready()
+    }
+
     fn poll(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         let this = &mut *self;
         let alloc = this.alloc.get_or_insert_with(|| this.arena.alloc_async(this.placement));

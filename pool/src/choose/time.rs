@@ -23,6 +23,9 @@ impl Attempt for Moment {
         self.at.is_some_and(|at| at <= Instant::now())
     }
 
+    fn granted(self: Pin<&mut Self>, _: &mut Driver<'_, '_>) -> bool {
+        false
+    }
     fn poll(mut self: Pin<&mut Self>, driver: &mut Driver<'_, '_>) -> Poll<()> {
         let this = &mut *self;
         let Some(at) = this.at else { return Poll::Pending };

@@ -165,6 +165,26 @@ impl<B: Backend> State<B> {
         self.queue.may_take(self.queue.asked_at(node), self.queue.want(node), self.supply())
     }
 
+    /// Whether what the getter of `node`, which is in line, wants is there, and nobody is before it.
+    fn is_its_turn(&self, node: Pin<&Waiter<B::Error>>) -> bool {
+        self.queue.next(self.supply()) == Some(self.queue.want(node).class) && self.queue.is_head(node)
+    }
+
+    /// Serves the getter of `node`, which was kicked, if it is its turn. If not, nothing is changed.
+    pub(crate) fn serve_kicked<'a>(
+        &mut self,
+        node: Pin<&Waiter<B::Error>>,
+        core: &'a Arc<Core<B>>,
+        todo: &mut Todo<'_, B>,
+    ) -> Option<Step<'a, B>> {
+        if !self.queue.is_linked(node) || !self.is_its_turn(node) {
+            return None;
+        }
+        self.queue.calm(node);
+        self.leave(node, todo);
+        Some(self.lend_to(node, core))
+    }
+
     /// What the getter of `node` should do next. `end`: how the grow ended that it was
     /// told to ask for, if that was answered at once. `brought`: whether one ended that it drove. Then
     /// it takes what it brought, as far as the bypass allows: it is awake, and who is older and drives
@@ -200,7 +220,7 @@ impl<B: Backend> State<B> {
         let want = self.queue.want(node);
         if self.queue.is_linked(node) {
             self.queue.calm(node);
-            if self.queue.next(self.supply()) == Some(want.class) && self.queue.is_head(node) {
+            if self.is_its_turn(node) {
                 self.leave(node, todo);
                 return self.lend_to(node, core);
             }
