@@ -226,8 +226,9 @@ fn interrupted_it_leaves_the_older_page_and_nothing_beside() {
     while !begun.contains("choose: ") {
         assert_ne!(errors.read_line(&mut begun).unwrap(), 0, "{begun}");
     }
+    // Not SIGINT, which a shell has its background jobs ignore, and these tests with them.
     // SAFETY: it sends a signal to a child that was not waited for yet.
-    assert_eq!(unsafe { libc::kill(storm.id().cast_signed(), libc::SIGINT) }, 0);
+    assert_eq!(unsafe { libc::kill(storm.id().cast_signed(), libc::SIGTERM) }, 0);
     assert!(!storm.wait().unwrap().success());
     assert_eq!(fs::read_to_string(page).unwrap(), "older");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the page and the arguments");
