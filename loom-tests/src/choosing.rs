@@ -4,13 +4,14 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use kva::sync::block_on_until;
 use kva::{Arena, Span};
 use pool::RawPool;
-use pool::choose::{choose, never, span};
+use pool::choose::{Nack, choose, never, span, with_nack};
 
 use crate::world::{Item, block_on, one, put};
 
@@ -78,6 +79,32 @@ impl Chooser {
             std::mem::forget(chooser);
         }
         None
+    }
+
+    /// An item, if it comes soon, and whether the event was told that it was not chosen.
+    ///
+    /// # Panics
+    /// If the pool is closed.
+    #[must_use]
+    pub fn item_soon(self, pool: &RawPool) -> (Option<Item>, bool) {
+        if self == Self::LeavesWithoutAWord {
+            let mut getter = Box::pin(pool.get_async());
+            let by = Some(Instant::now() + SOON);
+            let found = block_on_until(by, |waker| getter.as_mut().poll(&mut Context::from_waker(waker)));
+            let told = found.is_none();
+            if told {
+                std::mem::forget(getter);
+            }
+            return (found.map(|item| item.unwrap().into()), told);
+        }
+        let mut told: Option<Nack> = None;
+        let item = with_nack(|nack| {
+            told = Some(nack);
+            pool.get_event()
+        });
+        let found = choose((item, never())).sync_timeout(SOON);
+        let told = told.expect("it was synced on").is_told();
+        (found.map(|item| item.unwrap().into()), told)
     }
 
     /// Gets a span or an item, and frees it or puts it back.

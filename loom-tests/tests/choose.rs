@@ -66,22 +66,16 @@ fn two_puts_and_one_that_forgets() {
 }
 
 /// A put while time is up.
-fn commit_against_nack(bypass: u32, got: &Witness) {
+fn commit_against_nack(chooser: Chooser, bypass: u32, got: &Witness) {
     let world = pool_of_one(bypass);
     let item = take(&world.1);
     let chooses = {
         let pool = world.1.clone();
         spawn(move || {
-            let mut told: Option<Nack> = None;
-            let item = with_nack(|nack| {
-                told = Some(nack);
-                pool.get_event()
-            });
-            let found = choose((item, never())).sync_timeout(SOON);
-            let told = told.expect("it was synced on").is_told();
+            let (found, told) = chooser.item_soon(&pool);
             assert_eq!(told, found.is_none(), "a nack comes to what is not chosen, and to nothing else");
             if let Some(item) = found {
-                put(&pool, item.unwrap());
+                put(&pool, item);
             }
             !told
         })
@@ -93,12 +87,24 @@ fn commit_against_nack(bypass: u32, got: &Witness) {
 
 #[test]
 fn a_put_against_a_deadline() {
-    witnessed("choose/commit_against_nack", "it was put in time", |got| commit_against_nack(0, got));
+    witnessed("choose/commit_against_nack", "it was put in time", |got| {
+        commit_against_nack(Chooser::Real, 0, got);
+    });
 }
 
 #[test]
 fn a_kick_against_a_deadline() {
-    witnessed("choose/kick_against_nack", "it was put in time", |got| commit_against_nack(1, got));
+    witnessed("choose/kick_against_nack", "it was put in time", |got| {
+        commit_against_nack(Chooser::Real, 1, got);
+    });
+}
+
+/// What it was granted as its time was up is nobody's.
+#[test]
+fn a_deadline_that_forgets() {
+    known_bad("choose/forgets_at_its_deadline", "rest: a page was lost", || {
+        commit_against_nack(Chooser::LeavesWithoutAWord, 0, &Witness::default());
+    });
 }
 
 /// A future is polled once, and dropped while an item is put.

@@ -87,6 +87,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "choose/forgets_the_loser",
     "choose/commit_against_nack",
     "choose/kick_against_nack",
+    "choose/forgets_at_its_deadline",
     "choose/dropped_future",
     "choose/dropped_and_kicked",
     "choose/leaves_without_a_word",
