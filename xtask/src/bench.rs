@@ -6,7 +6,6 @@
 
 use std::env::consts::ARCH;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::cargo::{self, cargo};
 
@@ -65,8 +64,5 @@ pub(crate) fn no_instructions() -> Option<String> {
     if ARCH != "x86_64" {
         return Some(format!("the ceilings are of x86_64, and this is {ARCH}"));
     }
-    let version =
-        Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let is_there = version.is_ok_and(|status| status.success());
-    (!is_there).then(|| "valgrind is not installed".to_owned())
+    (!cargo::is_there("valgrind", "--version")).then(|| "valgrind is not installed".to_owned())
 }

@@ -36,14 +36,15 @@ pub(crate) fn has(subcommand: &str) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
+/// Whether there is such a tool, which says its version when it is asked so.
+pub(crate) fn is_there(tool: &str, version: &str) -> bool {
+    let status = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
 /// What the benches need to build besides Rust, and is not here: their peers are partly C.
 pub(crate) fn missing_for_benches() -> Option<String> {
-    let is_there = |tool: &&str| {
-        let version =
-            Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        version.is_ok_and(|status| status.success())
-    };
-    let missing: Vec<_> = ["cc", "make"].into_iter().filter(|tool| !is_there(tool)).collect();
+    let missing: Vec<_> = ["cc", "make"].into_iter().filter(|tool| !is_there(tool, "--version")).collect();
     (!missing.is_empty()).then(|| format!("their peers need {}", missing.join(" and ")))
 }
 

@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::cargo::target_dir;
+use crate::cargo::{is_there, target_dir};
 
 const SPECIFICATION: &str = "pool.pml";
 
@@ -50,10 +50,6 @@ const CASES: &[Case] = &[
 
 /// What is missing to run it, if anything.
 pub(crate) fn missing() -> Option<String> {
-    let is_there = |tool: &str, version: &str| {
-        let status = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
     match (is_there("spin", "-V"), is_there("cc", "--version")) {
         (true, true) => None,
         (false, _) => Some("spin is not installed (https://spinroot.com)".into()),
