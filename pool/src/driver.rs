@@ -40,6 +40,16 @@ impl Driver<'_, '_> {
         }
     }
 
+    /// Notes which waker a task left, to know it again without the lock. Free, if it is the one that is
+    /// there.
+    pub(crate) fn note_left(&self, left: &mut Option<Waker>) {
+        let Self::Task(context) = self else { return };
+        match left {
+            Some(left) => left.clone_from(context.waker()),
+            None => *left = Some(context.waker().clone()),
+        }
+    }
+
     /// Whether a thread slept until `until`, or for longer.
     pub(crate) fn is_past(&self, until: Instant) -> bool {
         matches!(self, Self::Thread { passed: Some(passed), .. } if until <= *passed)

@@ -235,25 +235,28 @@ impl<'a, B: Backend> Getter<'a, B> {
     }
 
     /// Its outcome, if it has one by now, or was kicked and what it wants is there: it drives nothing.
-    pub(crate) fn granted(self: Pin<&mut Self>) -> Option<Outcome<B::Error>> {
-        let (core, node, progress) = self.parts();
+    pub(crate) fn granted(mut self: Pin<&mut Self>) -> Poll<Outcome<B::Error>> {
+        let (core, node, progress) = self.as_mut().parts();
         if !progress.started {
-            return None;
+            return Poll::Pending;
         }
         let outcome = match node.look() {
-            News::None => return None,
+            News::None => return Poll::Pending,
             News::Done(outcome) => outcome,
-            News::Kicked => match core.change(|state, todo| state.serve_kicked(node, core, todo))? {
-                Step::Done(outcome) => outcome.map(Kept::into_loans),
-                _ => return None,
+            News::Kicked => match core.change(|state, todo| state.serve_kicked(node, core, todo)) {
+                Some(Step::Done(outcome)) => outcome.map(Kept::into_loans),
+                _ => return Poll::Pending,
             },
         };
         let outcome = progress.end(core, outcome);
+        self.hand_out(Poll::Ready(outcome))
+    }
+
+    /// Leaves nothing for its own destructor, after which its outcome is out.
+    fn hand_out(self: Pin<&mut Self>, polled: Poll<Outcome<B::Error>>) -> Poll<Outcome<B::Error>> {
+        let (core, _, progress) = self.parts();
         let left = (progress.left.take(), std::mem::take(&mut progress.alarm));
-        match keep(core, Poll::Ready(outcome), || drop(left)) {
-            Poll::Ready(outcome) => Some(outcome),
-            Poll::Pending => None,
-        }
+        keep(core, polled, || drop(left))
     }
 
     /// Goes on, as far as it gets without waiting.
@@ -265,10 +268,7 @@ impl<'a, B: Backend> Getter<'a, B> {
         if polled.is_pending() || !driver.is_task() {
             return polled;
         }
-        // Nothing is left for its own destructor, after which its outcome is out.
-        let (core, _, progress) = self.parts();
-        let left = (progress.left.take(), std::mem::take(&mut progress.alarm));
-        keep(core, polled, || drop(left))
+        self.hand_out(polled)
     }
 
     /// A task has no clock but the one that the pool was told of: its patience is looked at when it is
@@ -372,13 +372,7 @@ impl<'a, B: Backend> Getter<'a, B> {
                 Step::Sleep if progress.page_by.is_none() => progress.begin_to_wait(),
                 Step::Sleep => {}
             }
-            if driver.is_task() {
-                // To know it again without the lock. Free, if it is the one that is there.
-                match &mut progress.left {
-                    Some(left) => left.clone_from(waker),
-                    None => progress.left = Some(waker.clone()),
-                }
-            }
+            driver.note_left(&mut progress.left);
             // It may have been served or kicked while this thread was elsewhere.
             match progress.news(node, waker) {
                 News::None => return Poll::Pending,

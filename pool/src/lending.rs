@@ -120,9 +120,10 @@ where
     pub(crate) fn granted(mut self: Pin<&mut Self>) -> Option<Lent<'a, B>> {
         let mut this = self.as_mut().project();
         let Projected::Getting { getter } = this.stage.as_mut().project() else { return None };
-        let loans = match getter.granted()? {
-            Ok(loans) => loans,
-            Err(error) => return Some(Err(error)),
+        let loans = match getter.granted() {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(loans)) => loans,
+            Poll::Ready(Err(error)) => return Some(Err(error)),
         };
         let is_good = this.care.is_done(&loans);
         let ready = (this.make)(loans);

@@ -121,12 +121,8 @@ impl<P: Deref<Target: Watched>> Watcher<P> {
             *is_over = over;
             if over { None } else { watchers.leave_waker(node, &mut leaves) }
         });
-        if !*is_over && driver.is_task() {
-            // To know it again without the lock. Free, if it is the one that is there.
-            match left {
-                Some(left) => left.clone_from(waker),
-                None => *left = Some(waker.clone()),
-            }
+        if !*is_over {
+            driver.note_left(left);
         }
         *is_over
     }
