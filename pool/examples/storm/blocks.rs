@@ -38,8 +38,10 @@ pub(crate) trait Blocks: Sync {
     /// Of the pool that launchers wait for.
     fn stats(&self) -> PoolStats;
 
-    /// Bytes held, in all.
-    fn held_bytes(&self) -> u64;
+    /// Bytes held, in all, when that pool was so.
+    fn held_bytes(&self, stats: &PoolStats) -> u64 {
+        stats.held_bytes() as u64
+    }
 
     /// What the pool says of itself, and of who waits for it.
     fn describe(&self) -> String;
@@ -97,10 +99,6 @@ impl<B: Backend<Error: Display>> Blocks for RawPool<B> {
         self.stats()
     }
 
-    fn held_bytes(&self) -> u64 {
-        self.stats().held_bytes() as u64
-    }
-
     fn describe(&self) -> String {
         format!("{self:?}")
     }
@@ -141,8 +139,8 @@ impl Blocks for InPieces {
         self.pieces.stats()
     }
 
-    fn held_bytes(&self) -> u64 {
-        [&self.pieces, &self.items].map(|pool| pool.stats().held_bytes() as u64).iter().sum()
+    fn held_bytes(&self, stats: &PoolStats) -> u64 {
+        (stats.held_bytes() + self.items.stats().held_bytes()) as u64
     }
 
     fn describe(&self) -> String {

@@ -248,7 +248,7 @@ fn sample(blocks: &impl Blocks, arena: &Arena, shared: &Shared) -> Sample {
         idle: stats.idle as u64,
         puts: stats.puts,
         arena_free: arena.stats().free.into(),
-        held_bytes: blocks.held_bytes(),
+        held_bytes: blocks.held_bytes(&stats),
         stolen: stats.stolen,
     }
 }
