@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::cargo::{cargo, jobs, loom_target_dir, with_loom};
 use crate::models;
+use crate::report::Model;
 
 /// What a whole run must have explored: the scenarios, and the twin of each. A model that
 /// is renamed is renamed here; one that vanishes is missed.
@@ -243,7 +244,7 @@ pub(crate) const EXPECTED: &[&str] = &[
 
 /// Runs the models whose names have the filter in them, or all. `record`: writes what is recorded of
 /// executions to `loom-tests/recordings/`, rather than comparing it with what is there.
-pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<()> {
+pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<Vec<Model>> {
     let mut command = command(filter);
     if record {
         command.env("LOOM_RECORD", "1");

@@ -67,11 +67,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
-        Task::Mutants(args) => mutants::run(&args),
+        Task::Loom { filter, record } => loom::run(filter.as_deref(), record).map(drop),
+        Task::Mutants(args) => mutants::run(&args).map(drop),
         Task::Cancel => cancel::run(),
-        Task::Shuttle(options) => shuttle::run(&options),
-        Task::Spin { filter } => spin::run(filter.as_deref()),
+        Task::Shuttle(options) => shuttle::run(&options).map(drop),
+        Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

@@ -67,14 +67,19 @@ impl<'a> Bench<'a> {
         let dir = super::directory()?.join("target");
         let mut models = cargo();
         models.args(["test", "--release", "--no-run", "-p", "loom-tests"]);
-        let mut units = cargo();
+        let (mut units, mut integration) = (cargo(), cargo());
         units.args(["test", "--no-run", "--lib"]).arg("--target-dir").arg(&dir);
-        let (mut any_model, mut any_unit) = (false, false);
+        integration.args(["test", "--no-run"]).arg("--target-dir").arg(&dir);
+        let (mut any_model, mut any_unit, mut any_integration) = (false, false, false);
         for judge in judges {
             match judge {
                 Judge::Model { test, .. } => {
                     models.args(["--test", test]);
                     any_model = true;
+                }
+                Judge::Integration { package, test, .. } => {
+                    integration.args(["-p", package, "--test", test]);
+                    any_integration = true;
                 }
                 Judge::Unit { package, .. } => {
                     units.args(["-p", package]);
@@ -88,6 +93,9 @@ impl<'a> Bench<'a> {
         }
         if any_unit {
             self.programs(&mut units, &mut built)?;
+        }
+        if any_integration {
+            self.programs(&mut integration, &mut built)?;
         }
         Ok(built)
     }
@@ -128,6 +136,7 @@ impl<'a> Bench<'a> {
     pub(super) fn ask(&self, judge: &Judge, built: &Built) -> anyhow::Result<Verdict> {
         let (program, arguments, package) = match judge {
             Judge::Model { test, .. } => (test, vec!["--nocapture", "--test-threads=1"], "loom-tests"),
+            Judge::Integration { package, test, unit } => (test, vec!["--exact", unit], &**package),
             Judge::Unit { package, unit } => (package, vec!["--exact", unit], &**package),
         };
         let path = built.get(program).with_context(|| format!("no program has {judge}"))?;
@@ -158,7 +167,7 @@ impl<'a> Bench<'a> {
         let text = String::from_utf8_lossy(&text);
         match judge {
             Judge::Model { model, .. } => of_model(model, &text, status),
-            Judge::Unit { unit, .. } => of_unit(unit, &text, status),
+            Judge::Integration { unit, .. } | Judge::Unit { unit, .. } => of_unit(unit, &text, status),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Mutant {
 pub(super) enum Judge {
     /// A model, in this file of `loom-tests/tests`.
     Model { test: String, model: String },
+    /// A test in this file of the package's `tests`.
+    Integration { package: String, test: String, unit: String },
     /// A unit test of this package, by its path.
     Unit { package: String, unit: String },
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model { model, .. } => f.pad(model),
+            Self::Integration { package, test, unit } => f.pad(&format!("{package}: {test}: {unit}")),
             Self::Unit { package, unit } => f.pad(&format!("{package}: {unit}")),
         }
     }
