@@ -3,7 +3,8 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `features` builds the feature matrix;
+//! drops async operations wherever they await; `verify` runs all that checks a promise and writes down what it
+//! said; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -20,6 +21,7 @@ mod shuttle;
 mod spin;
 mod steps;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -57,6 +59,8 @@ enum Task {
         /// Check only the cases with this in their names
         filter: Option<String>,
     },
+    /// All that checks the promises, and docs/VERIFICATION.md: which promise by which method, how much was explored
+    Verify(verify::Args),
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Task::Cancel => cancel::run(),
         Task::Shuttle(options) => shuttle::run(&options).map(drop),
         Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
+        Task::Verify(args) => verify::run(&args),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

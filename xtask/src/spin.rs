@@ -68,6 +68,7 @@ pub(crate) struct Checked {
 }
 
 /// The names of all cases.
+#[cfg(test)]
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     CASES.iter().map(|case| case.name)
 }
