@@ -2,15 +2,14 @@
 //! granted is there for the next (P2, P5).
 
 use std::cell::Cell;
-use std::task::{Context, Waker};
 
 use kva::Arena;
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use loom_tests::choosing::{Chooser, QuietEnd, SOON};
+use loom_tests::choosing::{Chooser, EndFlaw, NaiveEnd, SOON};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
 use loom_tests::world::{
-    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put,
+    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put, waiting,
 };
 use pool::choose::{Nack, choose, never, with_nack};
 use pool::{GetError, RawPool};
@@ -32,18 +31,20 @@ fn assert_rests((arena, pool): (Arena, Arc<RawPool>)) -> u64 {
     gets
 }
 
-/// Two puts in two pools, one chooser. They come from one thread: from two it takes a minute.
-fn commit_against_commit(chooser: Chooser, both: &Witness) {
+/// One waits for either of two pools. Another thread puts into this one of them, while the chooser's own
+/// puts into the other and then looks.
+fn commit_against_commit(chooser: Chooser, this: usize, both: &Witness) {
     let worlds = [pool_of_one(0), pool_of_one(0)];
-    let [first, second] = [0, 1].map(|at| take(&worlds[at].1));
+    let items = [0, 1].map(|at| take(&worlds[at].1));
     let pools = [0, 1].map(|at| worlds[at].1.clone());
-    let chooses = {
-        let pools = pools.clone();
-        spawn(move || block_on(chooser.visit(pools)))
+    let chooses = waiting(chooser.visit(pools.clone()));
+    let puts = {
+        let pool = pools[this].clone();
+        spawn(move || put(&pool, items[this]))
     };
-    put(&pools[0], first);
-    put(&pools[1], second);
-    chooses.join().unwrap();
+    put(&pools[1 - this], items[1 - this]);
+    block_on(chooses);
+    puts.join().unwrap();
     drop(pools);
     // One got by this thread in each; by the chooser, one in all, and one more that it did not take.
     let gets: u64 = worlds.map(assert_rests).into_iter().sum();
@@ -54,14 +55,18 @@ fn commit_against_commit(chooser: Chooser, both: &Witness) {
 #[test]
 fn two_puts_and_one_chooser() {
     witnessed("choose/commit_against_commit", "both were granted", |both| {
-        commit_against_commit(Chooser::Real, both);
+        commit_against_commit(Chooser::Real, 1, both);
+    });
+    // The one that it asks first.
+    witnessed("choose/commit_against_commit/first", "both were granted", |both| {
+        commit_against_commit(Chooser::Real, 0, both);
     });
 }
 
 #[test]
 fn two_puts_and_one_that_forgets() {
     known_bad("choose/forgets_the_loser", "rest: a page was lost", || {
-        commit_against_commit(Chooser::ForgetsTheLoser, &Witness::default());
+        commit_against_commit(Chooser::ForgetsTheLoser, 1, &Witness::default());
     });
 }
 
@@ -235,27 +240,24 @@ fn a_page_is_delivered_to_who_is_gone() {
 /// A pool is closed while an item is put, and one waits for either.
 #[test]
 fn a_close_against_a_put() {
-    model("choose/close_against_put", || {
+    witnessed("choose/close_against_put", "it heard of the close", |heard| {
         let (arena, pool) = pool_of_one(0);
         let item = take(&pool);
-        let chooses = {
+        let got = pool.get_event().wrap(|item| Some(item.map(Item::from)));
+        let chooses = waiting(choose((got, pool.closed_event().wrap(|()| None))).into_future());
+        let closes = {
             let pool = pool.clone();
-            spawn(move || {
-                let item = pool.get_event().wrap(|item| Some(item.map(Item::from)));
-                match choose((item, pool.closed_event().wrap(|()| None))).sync() {
-                    Some(Ok(item)) => put(&pool, item),
-                    Some(Err(error)) => assert!(matches!(error, GetError::Closed), "{error:?}"),
-                    None => (),
-                }
-            })
+            spawn(move || pool.close())
         };
-        let puts = {
-            let pool = pool.clone();
-            spawn(move || put(&pool, item))
-        };
-        pool.close();
-        puts.join().unwrap();
-        chooses.join().unwrap();
+        put(&pool, item);
+        let chosen = block_on(chooses);
+        heard.saw(!matches!(chosen, Some(Ok(_))));
+        match chosen {
+            Some(Ok(item)) => put(&pool, item),
+            Some(Err(error)) => assert!(matches!(error, GetError::Closed), "{error:?}"),
+            None => (),
+        }
+        closes.join().unwrap();
         assert_rests((arena, pool));
     });
 }
@@ -282,9 +284,7 @@ fn a_close_is_told_to_who_watches() {
         let (arena, pool) = pool_of_one(0);
         let watch = || {
             let pool = pool.clone();
-            let mut watches = Box::pin(async move { pool.closed_event().await });
-            assert!(watches.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            watches
+            waiting(async move { pool.closed_event().await })
         };
         let [watches, leaves] = [watch(), watch()];
         let watches = spawn(move || block_on(watches));
@@ -296,17 +296,10 @@ fn a_close_is_told_to_who_watches() {
     });
 }
 
+/// Who comes between the two is told neither way.
 #[test]
-fn a_close_that_is_told_to_nobody() {
-    known_bad("choose/closed_quietly", "deadlock", || {
-        let end = QuietEnd::default();
-        let watches = {
-            let end = end.clone();
-            spawn(move || end.wait())
-        };
-        end.set();
-        watches.join().unwrap();
-    });
+fn a_close_that_is_told_before_it_is_seen() {
+    known_bad("choose/closed_quietly", "deadlock", || hears_of(NaiveEnd::new(EndFlaw::TellsBeforeItIsSeen)));
 }
 
 /// An event is withdrawn while another thread comes to hear of it.
@@ -314,15 +307,11 @@ fn a_close_that_is_told_to_nobody() {
 fn a_nack_is_told() {
     model("choose/nack_told", || {
         let told = Cell::new(None);
-        let mut event = Box::pin(
-            with_nack(|nack| {
-                told.set(Some(nack));
-                never::<()>()
-            })
-            .into_future(),
-        );
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(event.as_mut().poll(&mut context).is_pending());
+        let asks = with_nack(|nack| {
+            told.set(Some(nack));
+            never::<()>()
+        });
+        let event = waiting(asks.into_future());
         let nack: Nack = told.take().expect("it was synced on");
         let hears = {
             let nack = nack.clone();
@@ -334,15 +323,19 @@ fn a_nack_is_told() {
     });
 }
 
+/// What comes between the two is only noted.
 #[test]
-fn a_nack_that_is_only_noted() {
-    known_bad("choose/nack_noted", "deadlock", || {
-        let nack = QuietEnd::default();
-        let hears = {
-            let nack = nack.clone();
-            spawn(move || nack.wait())
-        };
-        nack.set();
-        hears.join().unwrap();
-    });
+fn a_nack_that_is_looked_for_before_the_line() {
+    known_bad("choose/nack_noted", "deadlock", || hears_of(NaiveEnd::new(EndFlaw::LooksBeforeTheLine)));
+}
+
+/// One comes to hear of an end.
+fn hears_of(end: NaiveEnd) {
+    let end = Arc::new(end);
+    let hears = {
+        let end = end.clone();
+        spawn(move || end.wait())
+    };
+    end.set();
+    hears.join().unwrap();
 }

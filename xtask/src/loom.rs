@@ -85,6 +85,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "alloc_async/another_task",
     "alloc_async/keeps_first_waker",
     "choose/commit_against_commit",
+    "choose/commit_against_commit/first",
     "choose/forgets_the_loser",
     "choose/commit_against_nack",
     "choose/kick_against_nack",
