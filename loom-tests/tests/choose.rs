@@ -2,6 +2,8 @@
 //! granted is there for the next (P2, P5).
 
 use std::cell::Cell;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use kva::Arena;
 use kva::sync::Arc;
@@ -11,7 +13,7 @@ use loom_tests::run::{Witness, known_bad, model, witnessed};
 use loom_tests::world::{
     Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put, waiting,
 };
-use pool::choose::{Nack, choose, never, with_nack};
+use pool::choose::{Nack, choose, deadline, never, with_nack};
 use pool::{GetError, RawPool};
 
 fn pool_of_one(bypass: u32) -> (Arena, Arc<RawPool>) {
@@ -101,6 +103,27 @@ fn a_put_against_a_deadline() {
 fn a_kick_against_a_deadline() {
     witnessed("choose/kick_against_nack", "it was put in time", |got| {
         commit_against_nack(Chooser::Real, 1, got);
+    });
+}
+
+/// A put while a moment comes that is another event of the choice.
+#[test]
+fn a_put_against_a_moment() {
+    witnessed("choose/commit_against_moment", "the moment had come", |come| {
+        let world = pool_of_one(0);
+        let item = take(&world.1);
+        let chooses = {
+            let pool = world.1.clone();
+            spawn(move || {
+                // It passes when loom wants, but not as it is first looked at.
+                let late = deadline(Instant::now() + Duration::from_hours(1)).wrap(|()| None);
+                let got = pool.get_event().wrap(|item| Some(item.unwrap()));
+                choose((got, late)).sync().map(|item| put(&pool, item)).is_none()
+            })
+        };
+        put(&world.1, item);
+        come.saw(chooses.join().unwrap());
+        assert_rests(world);
     });
 }
 
@@ -302,7 +325,7 @@ fn a_close_that_is_told_before_it_is_seen() {
     known_bad("choose/closed_quietly", "deadlock", || hears_of(NaiveEnd::new(EndFlaw::TellsBeforeItIsSeen)));
 }
 
-/// An event is withdrawn while another thread comes to hear of it.
+/// An event is withdrawn while another thread comes to hear of it, and one waits to hear of it already.
 #[test]
 fn a_nack_is_told() {
     model("choose/nack_told", || {
@@ -313,13 +336,66 @@ fn a_nack_is_told() {
         });
         let event = waiting(asks.into_future());
         let nack: Nack = told.take().expect("it was synced on");
+        let heard = waiting(nack.event().into_future());
         let hears = {
             let nack = nack.clone();
             spawn(move || nack.event().sync())
         };
         drop(event);
         hears.join().unwrap();
+        block_on(heard);
         assert!(nack.is_told());
+    });
+}
+
+type Waits<'p> = Pin<Box<dyn Future<Output = ()> + 'p>>;
+
+/// Somebody was granted an item, and is dropped without having been told of it. Who hears of the nack
+/// finds the item.
+fn nack_comes_last(begin: for<'p> fn(&'p RawPool, &'p Cell<Option<Nack>>) -> Vec<Waits<'p>>) {
+    let world = pool_of_one(0);
+    let item = take(&world.1);
+    let told = Cell::new(None);
+    let waits = begin(&world.1, &told);
+    put(&world.1, item);
+    let nack = told.take().expect("it was synced on");
+    let hears = {
+        let pool = world.1.clone();
+        spawn(move || {
+            nack.event().sync();
+            let item = pool.try_get();
+            put(&pool, item.expect("it was told before all was withdrawn"));
+        })
+    };
+    drop(waits);
+    hears.join().unwrap();
+    assert_rests(world);
+}
+
+#[test]
+fn a_nack_comes_last() {
+    model("choose/nack_comes_last", || {
+        nack_comes_last(|pool, told| {
+            let asks = with_nack(|nack| {
+                told.set(Some(nack));
+                pool.get_event().wrap(drop)
+            });
+            vec![waiting(asks.into_future())]
+        });
+    });
+}
+
+/// As one that is told and then withdraws what it waits for.
+#[test]
+fn a_nack_that_comes_first() {
+    known_bad("choose/nack_comes_first", "it was told before all was withdrawn", || {
+        nack_comes_last(|pool, told| {
+            let asks = with_nack(|nack| {
+                told.set(Some(nack));
+                never()
+            });
+            vec![waiting(asks.into_future()), waiting(async { drop(pool.get_async().await) })]
+        });
     });
 }
 
