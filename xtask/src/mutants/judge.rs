@@ -51,8 +51,9 @@ pub(super) struct Bench<'a> {
     tree: &'a Tree,
 }
 
-/// The programs that judges are in, by the name of the test or the package.
-pub(super) type Built = HashMap<String, PathBuf>;
+/// The programs that judges are in, by their package and, within it, the name of the test or of the
+/// package again.
+pub(super) type Built = HashMap<(String, String), PathBuf>;
 
 impl<'a> Bench<'a> {
     pub(super) const fn new(tree: &'a Tree) -> Self {
@@ -67,22 +68,21 @@ impl<'a> Bench<'a> {
         let dir = super::directory()?.join("target");
         let mut models = cargo();
         models.args(["test", "--release", "--no-run", "-p", "loom-tests"]);
-        let (mut units, mut integration) = (cargo(), cargo());
-        units.args(["test", "--no-run", "--lib"]).arg("--target-dir").arg(&dir);
-        integration.args(["test", "--no-run"]).arg("--target-dir").arg(&dir);
-        let (mut any_model, mut any_unit, mut any_integration) = (false, false, false);
+        let mut units = cargo();
+        units.args(["test", "--no-run"]).arg("--target-dir").arg(&dir);
+        let (mut any_model, mut any_unit) = (false, false);
         for judge in judges {
             match judge {
                 Judge::Model { test, .. } => {
                     models.args(["--test", test]);
                     any_model = true;
                 }
-                Judge::Integration { package, test, .. } => {
-                    integration.args(["-p", package, "--test", test]);
-                    any_integration = true;
-                }
-                Judge::Unit { package, .. } => {
+                Judge::Unit { package, test, .. } => {
                     units.args(["-p", package]);
+                    match test {
+                        None => units.arg("--lib"),
+                        Some(test) => units.args(["--test", test]),
+                    };
                     any_unit = true;
                 }
             }
@@ -93,9 +93,6 @@ impl<'a> Bench<'a> {
         }
         if any_unit {
             self.programs(&mut units, &mut built)?;
-        }
-        if any_integration {
-            self.programs(&mut integration, &mut built)?;
         }
         Ok(built)
     }
@@ -112,7 +109,10 @@ impl<'a> Bench<'a> {
             match message? {
                 Message::CompilerArtifact(artifact) if artifact.profile.test => {
                     if let Some(program) = artifact.executable {
-                        built.insert(artifact.target.name, program.into());
+                        // A package is named as its folder is.
+                        let package = artifact.manifest_path.parent().and_then(|dir| dir.file_name());
+                        let package = package.context("a package has a folder")?.to_owned();
+                        built.insert((package, artifact.target.name), program.into());
                     }
                 }
                 Message::CompilerMessage(told) if told.message.message.starts_with("aborting") => {}
@@ -136,10 +136,12 @@ impl<'a> Bench<'a> {
     pub(super) fn ask(&self, judge: &Judge, built: &Built) -> anyhow::Result<Verdict> {
         let (program, arguments, package) = match judge {
             Judge::Model { test, .. } => (test, vec!["--nocapture", "--test-threads=1"], "loom-tests"),
-            Judge::Integration { package, test, unit } => (test, vec!["--exact", unit], &**package),
-            Judge::Unit { package, unit } => (package, vec!["--exact", unit], &**package),
+            Judge::Unit { package, test, unit } => {
+                (test.as_ref().unwrap_or(package), vec!["--exact", unit], &**package)
+            }
         };
-        let path = built.get(program).with_context(|| format!("no program has {judge}"))?;
+        let path = built.get(&(package.to_owned(), program.clone()));
+        let path = path.with_context(|| format!("no program has {judge}"))?;
         let mut command = Command::new(path);
         command.args(arguments).current_dir(self.tree.root().join(package)).stdin(Stdio::null());
         if let Judge::Model { model, .. } = judge {
@@ -167,7 +169,7 @@ impl<'a> Bench<'a> {
         let text = String::from_utf8_lossy(&text);
         match judge {
             Judge::Model { model, .. } => of_model(model, &text, status),
-            Judge::Integration { unit, .. } | Judge::Unit { unit, .. } => of_unit(unit, &text, status),
+            Judge::Unit { unit, .. } => of_unit(unit, &text, status),
         }
     }
 }
