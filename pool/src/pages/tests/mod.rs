@@ -58,7 +58,7 @@ fn the_middle_of_a_page_of_one_item_is_no_foreign_pointer() {
 fn op() -> impl Strategy<Value = Op> {
     let which = any::<prop::sample::Index>;
     prop_oneof![
-        4 => (0_u32..3).prop_map(Op::Insert),
+        6 => (0_u32..6).prop_map(Op::Insert),
         8 => Just(Op::Take),
         6 => (which(), any::<bool>()).prop_map(|(item, with_object)| Op::Put(item, with_object)),
         1 => which().prop_map(Op::PutCached),
@@ -66,7 +66,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => which().prop_map(Op::Locate),
         1 => Just(Op::NoLongerFresh),
         2 => Just(Op::SetApart),
-        1 => (which(), 0_usize..300).prop_map(|(from, len)| Op::Within(from, len)),
+        3 => (which(), 0_usize..130, 0_usize..200)
+            .prop_map(|(page, before, len)| Op::Within(page, before, len)),
         2 => Just(Op::NextObject),
         1 => Just(Op::Remove),
     ]

@@ -11,7 +11,7 @@ use super::super::*;
 use super::address;
 
 /// The most pages there are.
-const CAPACITY: usize = 4;
+const CAPACITY: usize = 6;
 /// From one page to where the next may start.
 const APART: usize = 0x1000;
 
@@ -29,8 +29,8 @@ pub(super) enum Op {
     Locate(Any),
     NoLongerFresh,
     SetApart,
-    /// The idle page in so many bytes.
-    Within(Any, usize),
+    /// The idle page in so many bytes that begin before where one may start.
+    Within(Any, usize, usize),
     NextObject,
     Remove,
 }
@@ -173,7 +173,9 @@ impl World {
                 let (page, _) = self.find(base);
                 self.naive[page].apart = true;
             }
-            Op::Within(from, len) => self.within(from.index((CAPACITY + 2) * APART), *len),
+            Op::Within(page, before, len) => {
+                self.within((page.index(CAPACITY + 1) + 1) * APART - before, *len)
+            }
             Op::NextObject => self.next_object(),
             Op::Remove => {
                 let Some(at) = self.apart.iter().position(|page| !self.pages.has_objects(page)) else {
