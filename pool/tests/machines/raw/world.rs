@@ -310,8 +310,10 @@ impl World {
                 }
             }
             Op::Drain => {
+                self.look();
+                let before = (self.naive.pages, self.naive.free());
                 self.pool.drain();
-                self.drained();
+                self.drained(before);
             }
             &Op::Limit(limit) => {
                 self.look();
@@ -348,10 +350,15 @@ impl World {
         }
     }
 
-    /// After a drain nothing is idle but what low water keeps, or who waits and the reserve need.
-    fn drained(&mut self) {
+    /// After a drain nothing is idle but what low water keeps, or who waits and the reserve need; and that
+    /// is.
+    fn drained(&mut self, (pages, free): (u32, usize)) {
         self.look();
         let (low, reserve) = (self.naive.low.min(self.naive.limit), self.naive.reserve());
+        if !self.naive.closed {
+            assert!(self.naive.pages >= pages.min(low), "below low water: {:?}", self.naive);
+            assert!(self.naive.free() >= free.min(reserve), "the reserve is gone: {:?}", self.naive);
+        }
         let keeps = self.naive.pages <= low || self.naive.free() < reserve + self.naive.per_page;
         assert!(!self.has_idle_page() || keeps || !self.line().is_empty(), "{:?}", self.naive);
     }
@@ -387,6 +394,9 @@ impl World {
             assert!(covered || naive.limit <= used || line.is_empty(), "a page is not asked for: {says}");
             assert!(stats.growing == 0 || naive.quanta_free == 0, "nobody takes what is there: {says}");
         }
+        // Law 6.
+        let never = line.iter().find(|getter| getter.items > naive.most(getter.critical));
+        assert_eq!(never, None, "it waits for what will never be: {says}");
         // Law 3.
         let needed = naive.demand(&line).div_ceil(naive.per_page);
         assert!(stats.growing as usize <= needed, "more is asked for than anybody needs: {says}");
