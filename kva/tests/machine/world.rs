@@ -14,7 +14,7 @@ use proptest::sample::Index;
 use super::hook::Stash;
 use super::naive::{Naive, Request};
 use super::support::{Asker, End, assert_rests, register, with_bypass};
-use super::{NO_LIMIT, Op, Setup, Wanted};
+use super::{LONGEST, NO_LIMIT, Op, Setup, Wanted};
 
 /// As many tokens as there can be at once.
 const TOKENS: u32 = 8;
@@ -50,6 +50,8 @@ pub(super) struct World {
     freed: Vec<Span>,
     /// What tokens came to, and is not noted yet.
     ends: Vec<(GrowId, End)>,
+    /// Whether a span was passed on just now to who is older.
+    yielded: bool,
     came: usize,
 }
 
@@ -77,6 +79,7 @@ impl World {
             reserved: Vec::new(),
             freed: Vec::new(),
             ends: Vec::new(),
+            yielded: false,
             came: 0,
         }
     }
@@ -341,6 +344,7 @@ impl World {
         let yielded = self.arena().yield_to_older(span, now).unwrap();
         assert!(any || !yielded, "{span:?} is of use to nobody");
         assert!(yielded || !any || self.setup.bypass < NO_LIMIT, "{span:?} is of use to somebody");
+        self.yielded = yielded;
         if yielded {
             let _ = self.free(at);
         }
@@ -458,8 +462,12 @@ impl World {
             }
         }
         for request in granted {
-            self.passes(line, request.came);
+            // Who waits for its quota, and has what its client had, passes nobody.
+            if !self.yielded || line.iter().any(|other| other.came == request.came) {
+                self.passes(line, request.came);
+            }
         }
+        self.yielded = false;
     }
 
     fn check(&self) {
@@ -469,6 +477,8 @@ impl World {
         assert_eq!(stats.quanta, self.naive.quanta(), "{says}");
         assert_eq!(stats.free + stats.withheld + taken, stats.quanta, "{says}");
         assert_eq!(stats.waiting, self.waiting.len(), "{says}");
+        let most = u64::from(self.setup.bypass) * u64::from(LONGEST);
+        assert!(stats.most_overtaken <= most, "P4: {says}");
         for (client, handle) in self.handles.iter().enumerate() {
             assert_eq!(handle.used(), self.naive.has(client), "of client {client}: {says}");
         }
