@@ -320,3 +320,20 @@ fn who_comes_back_into_line_by_a_pass_was_not_overtaken_by_it() {
     free_all(&arena, both.concat());
     assert_whole(&arena);
 }
+
+/// Who passes another does not pass itself.
+#[test]
+fn one_who_is_passed_on_to_overtakes_who_is_older_and_nobody_else() {
+    let arena = with_bypass(4, 1);
+    let mut all = take_each(&arena);
+    let (older, younger) = (Asker::new(1), Asker::new(1));
+    let id = older.ask(&arena, 0, shape(2));
+    younger.ask(&arena, 0, shape(1));
+    assert!(arena.yield_to_older(all.remove(0), arena.clock().now()).unwrap());
+    all.extend(younger.granted());
+    assert_eq!((all.len(), arena.stats().most_overtaken), (4, 0), "the younger one was not");
+    older.withdraw(&arena, id);
+    assert_eq!(arena.stats().most_overtaken, 1);
+    free_all(&arena, all);
+    assert_whole(&arena);
+}
