@@ -8,5 +8,7 @@
 #[macro_use]
 mod support;
 
+mod made;
+mod objects;
 mod raw;
 mod tasks;

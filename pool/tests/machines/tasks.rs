@@ -43,8 +43,10 @@ impl<A, T> Tasks<A, T> {
         }
     }
 
-    /// Polls one, as another task if it was not woken. One that was not woken has nothing (P2).
+    /// Polls one, as another task if it was not woken. If nobody was, it has nothing (P2); else it may do
+    /// what another was woken for.
     pub(crate) fn poll(&mut self, at: usize) -> Option<(A, T)> {
+        let was_quiet = self.is_quiet();
         let was_woken = self.0[at].is_woken();
         let Waiting { task, future, .. } = &mut self.0[at];
         if !was_woken {
@@ -52,7 +54,7 @@ impl<A, T> Tasks<A, T> {
         }
         task.woken.store(0, kva::sync::atomic::Ordering::SeqCst);
         let Poll::Ready(outcome) = task.poll(future.as_mut()) else { return None };
-        assert!(was_woken, "it was not woken for what it has");
+        assert!(!was_quiet, "it was not woken for what it has");
         Some((self.0.remove(at).about, outcome))
     }
 
