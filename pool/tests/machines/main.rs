@@ -8,7 +8,9 @@
 #[macro_use]
 mod support;
 
+mod choose;
 mod made;
 mod objects;
 mod raw;
 mod tasks;
+mod typed;

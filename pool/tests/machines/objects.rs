@@ -12,7 +12,8 @@ pub(crate) struct Shop(Arc<Mutex<Books>>);
 struct Books {
     made: usize,
     live: BTreeSet<usize>,
-    ended: Vec<usize>,
+    /// Whether each that ended was good.
+    ended: Vec<bool>,
     /// The next so many cannot be made.
     failing: usize,
 }
@@ -50,8 +51,17 @@ impl Shop {
         self.0.lock().live.clone()
     }
 
-    /// What has ended since it was last asked.
-    pub(crate) fn ended(&self) -> Vec<usize> {
+    /// How many were ever made.
+    pub(crate) fn made(&self) -> usize {
+        self.0.lock().made
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().live.is_empty()
+    }
+
+    /// What has ended since it was last asked: whether it was good.
+    pub(crate) fn ended(&self) -> Vec<bool> {
         std::mem::take(&mut self.0.lock().ended)
     }
 }
@@ -70,6 +80,6 @@ impl Drop for Object {
     fn drop(&mut self) {
         let mut books = self.shop.0.lock();
         assert!(books.live.remove(&self.number), "object {} ends twice", self.number);
-        books.ended.push(self.number);
+        books.ended.push(self.is_good);
     }
 }

@@ -59,7 +59,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn a_pool_with_a_factory_does_as_it_must(limit in 1_u32..5, ops in prop::collection::vec(op(), 1..80)) {

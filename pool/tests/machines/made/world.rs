@@ -171,8 +171,9 @@ impl World {
             }
             Op::End(which, end) => {
                 let Some(at) = pick(which, self.factory.requests()) else { return };
-                // At once: who is told of it may be polled before this returns.
-                self.unheard += usize::from(matches!(end, End::Refuse | End::Forget));
+                // It is nobody's, if the others serve all who wait.
+                let needed = self.line().len() >= self.factory.requests();
+                self.unheard += usize::from(needed && matches!(end, End::Refuse | End::Forget));
                 assert!(self.factory.end(at, *end), "what is wanted no more is forgotten");
             }
             Op::Drain => {
@@ -181,7 +182,10 @@ impl World {
                 assert!(self.idle() == 0 || wants);
             }
             Op::Limit(limit) => {
+                let before = self.pool.stats().pages;
                 self.pool.set_hard_limit(*limit).unwrap();
+                // What was begun may never come, so nothing goes for its sake.
+                assert!(self.pool.stats().pages >= before.min(*limit), "one went that need not");
                 self.limit = *limit;
                 self.bound = self.bound.max(*limit);
             }

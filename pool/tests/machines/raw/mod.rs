@@ -84,7 +84,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn a_raw_pool_does_as_it_must(setup in setup(), ops in prop::collection::vec(op(), 1..80)) {
