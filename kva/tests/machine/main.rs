@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asks;
+mod check;
 mod hook;
 mod naive;
 mod world;

@@ -116,6 +116,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     }),
 ];
 
+#[allow(clippy::unnecessary_wraps, reason = "an outcome as any other")]
 fn nothing() -> Outcome {
     Ok(had(()))
 }

@@ -18,6 +18,8 @@ mod run;
 mod spans;
 mod world;
 
+use std::fmt::Write;
+
 use run::{EVENTS, Event, run};
 use world::World;
 
@@ -50,7 +52,7 @@ fn each_can_be_dropped(operations: &[Operation]) {
                 ended += usize::from(run.ended);
             }
         }
-        table += &format!("\n{name:<45}{awaits:>7}{drops:>8}{ended:>8}");
+        write!(table, "\n{name:<45}{awaits:>7}{drops:>8}{ended:>8}").unwrap();
         assert!(awaits >= least, "{name}: {awaits} awaits were found, and there are {least} at least");
         assert!(drops > 0 && ended > 0, "{name}");
     }

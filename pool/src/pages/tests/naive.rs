@@ -129,7 +129,7 @@ impl World {
         items.filter(|(page, _, item)| is(page, *item)).map(|(_, at, _)| at).collect()
     }
 
-    fn pick(&self, which: &Any, is: impl Fn(&NaivePage, Item) -> bool) -> Option<usize> {
+    fn pick(&self, which: Any, is: impl Fn(&NaivePage, Item) -> bool) -> Option<usize> {
         let all = self.where_are(is);
         (!all.is_empty()).then(|| *which.get(&all))
     }
@@ -140,20 +140,20 @@ impl World {
             Op::Insert(place) => self.insert(*place),
             Op::Take => self.take(),
             Op::Put(which, with_object) => {
-                let Some(at) = self.pick(which, |_, item| item == Item::Out) else { return };
+                let Some(at) = self.pick(*which, |_, item| item == Item::Out) else { return };
                 let with_object = self.keeps && *with_object;
                 let slot = self.pages.locate(address(at)).unwrap();
                 self.pages.put(slot, with_object).unwrap();
                 self.set(at, if with_object { Item::Object } else { Item::Empty });
             }
             Op::PutCached(which) => {
-                let Some(at) = self.pick(which, |_, item| item == Item::Out) else { return };
+                let Some(at) = self.pick(*which, |_, item| item == Item::Out) else { return };
                 let slot = self.pages.locate(address(at)).unwrap();
                 self.pages.put_cached(slot);
                 self.set(at, if self.keeps { Item::Object } else { Item::Empty });
             }
             Op::PutAgain(which) => {
-                let Some(at) = self.pick(which, |_, item| item != Item::Out) else { return };
+                let Some(at) = self.pick(*which, |_, item| item != Item::Out) else { return };
                 let slot = self.pages.locate(address(at)).unwrap();
                 assert_eq!(self.pages.put(slot, false), Err(PutError::DoublePut(at)));
             }
@@ -174,7 +174,7 @@ impl World {
                 self.naive[page].apart = true;
             }
             Op::Within(page, before, len) => {
-                self.within((page.index(CAPACITY + 1) + 1) * APART - before, *len)
+                self.within((page.index(CAPACITY + 1) + 1) * APART - before, *len);
             }
             Op::NextObject => self.next_object(),
             Op::Remove => {

@@ -4,7 +4,6 @@
 //! Which call is the n-th depends on who is faster, so a run says no more than that somebody's was.
 
 use std::pin::Pin;
-use std::sync::Barrier;
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -18,6 +17,7 @@ use super::subscriber::hears;
 use super::{HARD_LIMIT, build, each_call_panics, stops};
 use crate::faulty::Counted;
 use crate::fuse::Fuse;
+use crate::support::stuck::Meeting;
 use crate::support::{arena, assert_whole, poll_once, until};
 
 /// Threads that sleep.
@@ -88,7 +88,7 @@ fn while_others_sleep<B: Backend<Error: Send>>(
     // The oldest of them, so that it is woken before others are.
     let mut task = None;
     hears(fuse, || task = awake.poll(Box::pin(pool.get_owned_async())));
-    let begin = Barrier::new(GETTERS);
+    let begin = Meeting::new(GETTERS as u32);
     thread::scope(|scope| {
         for _ in 0..GETTERS {
             scope.spawn(|| {

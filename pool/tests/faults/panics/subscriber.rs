@@ -3,7 +3,6 @@
 #[cfg(feature = "tracing")]
 mod listens {
     use std::cell::RefCell;
-    use std::sync::Once;
 
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Metadata, Subscriber};
@@ -38,8 +37,8 @@ mod listens {
 
     /// What a subscriber is told of `act` is a call too.
     pub(crate) fn hears(fuse: &Fuse, act: impl FnOnce()) {
-        static LISTENS: Once = Once::new();
-        LISTENS.call_once(|| tracing::subscriber::set_global_default(Listens).expect("there is no other"));
+        // Once: there is no other.
+        let _ = tracing::subscriber::set_global_default(Listens);
         HEARS.set(Some(fuse.clone()));
         act();
         HEARS.set(None);

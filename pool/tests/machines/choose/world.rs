@@ -131,8 +131,7 @@ impl World {
     fn ended(&mut self, chooser: &Chooser, (at, had): Won) {
         chooser.assert_told(Some(at));
         match (chooser.branches[at], had) {
-            (Branch::Item(of), None) => assert!(self.looks(of).closed),
-            (Branch::Closed(of), _) => assert!(self.looks(of).closed),
+            (Branch::Item(of), None) | (Branch::Closed(of), _) => assert!(self.looks(of).closed),
             (Branch::Moment(has_come), _) => assert!(has_come),
             (Branch::Item(_), Some(had)) => self.held.push(had),
         }

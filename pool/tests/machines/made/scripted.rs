@@ -63,7 +63,7 @@ impl Scripted {
     pub(super) fn begin(&self, at: usize) {
         let request = self.state.lock().requests.remove(at);
         let request = match request {
-            Request::Asked(token) => token.commit().map(Request::Begun).unwrap_or_else(Request::Asked),
+            Request::Asked(token) => token.commit().map_or_else(Request::Asked, Request::Begun),
             begun @ Request::Begun(_) => begun,
         };
         self.state.lock().requests.push(request);

@@ -1,6 +1,7 @@
 //! Memory: gets of one and of several, by both classes, beside another client of the arena; limits, water
 //! marks, the reserve, drains and the close.
 
+mod check;
 mod naive;
 mod world;
 
