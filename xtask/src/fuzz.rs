@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// How long each is fuzzed
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     time: Duration,
-    /// Add what was found to the corpus, as few scripts as reach all of it
+    /// Add what was found to the corpus, as few scripts as reach all that all of it reaches
     #[arg(long)]
     keep: bool,
 }
@@ -97,7 +97,7 @@ impl Target {
         }
         if args.keep {
             let merged = empty(&found.with_extension("merged"))?;
-            self.libfuzzer(&[&merged, &corpus, &found], &["-set_cover_merge=1".to_owned()])?;
+            self.libfuzzer(&[&merged, &corpus, &found], &["-set_cover_merge=1".to_owned(), "-use_counters=0".to_owned()])?;
             let scripts = replace(&corpus, &merged)?;
             println!("{}: {scripts} scripts in {}", self.name, corpus.display());
         }
