@@ -1,10 +1,11 @@
 //! `cargo xtask test`: everything that has to hold before a commit.
 //!
 //! Needs a Rust toolchain and nothing else. Of that, rustfmt and clippy may be
-//! missing: their steps are then skipped aloud, because CI has both. So is the
-//! count of instructions where there is no valgrind, the specification where there
+//! missing: their steps are then skipped aloud, because CI has both. So are the
+//! count of instructions and memcheck where there is no valgrind, the specification where there
 //! is no spin, and all that is built of benches where there is no C compiler and no
-//! `make`.
+//! `make`. Fuzzing and the sanitizers are no part of it: they need a nightly toolchain, and long. The
+//! corpus of the fuzzer is replayed by ordinary tests.
 
 use crate::bench;
 use crate::cargo::{self, cargo, with_loom, with_shuttle, with_strict_rustdoc};
@@ -14,6 +15,7 @@ use crate::peers;
 use crate::shuttle;
 use crate::spin;
 use crate::steps::Steps;
+use crate::valgrind;
 
 const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
 
@@ -109,6 +111,10 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         }
     }
 
+    match valgrind::missing() {
+        None => steps.run("valgrind", valgrind::run)?,
+        Some(why) => steps.skip("valgrind", why),
+    }
     match spin::missing() {
         None => steps.run("specification", || spin::run(None).map(drop))?,
         Some(why) => steps.skip("specification", why),
