@@ -61,6 +61,8 @@ pub(crate) struct Shift {
 pub(crate) struct Cx {
     pub(crate) world: Arc<World>,
     pub(crate) rng: fastrand::Rng,
+    /// Whether this is the last thing it does.
+    pub(crate) ends: bool,
 }
 
 impl Cx {
@@ -165,7 +167,7 @@ impl Shift {
         self.places[place].begun.fetch_add(1, Relaxed);
         if self.leak && nth.is_multiple_of(100) {
             // What the run is to find.
-            std::mem::forget(Box::new([nth; 2]));
+            std::mem::forget(std::hint::black_box(Box::new([nth; 2])));
         }
     }
 
@@ -176,12 +178,12 @@ impl Shift {
 
 /// A thread's life: so many actions, and then it ends with whatever its caches have. A panic ends it, too.
 pub(crate) fn live(shift: &Shift, place: usize, seed: u64) {
-    let mut cx = Cx { world: shift.world.clone(), rng: fastrand::Rng::with_seed(seed) };
+    let mut cx = Cx { world: shift.world.clone(), rng: fastrand::Rng::with_seed(seed), ends: false };
     // What is made by futures needs a clock, whoever drives them.
     let _within = shift.world.runtime.enter();
     let life = cx.rng.u64(20..2000);
     for nth in 0..life {
-        if !shift.goes_on() {
+        if cx.ends || !shift.goes_on() {
             break;
         }
         let action = draw(&mut cx.rng, ACTIONS);
@@ -215,7 +217,7 @@ impl Drop for Leaves<'_> {
 /// A task's life. A panic ends it.
 pub(crate) async fn live_as_task(shift: Arc<Shift>, place: usize, seed: u64) {
     let _leaves = Leaves(&shift.places[place]);
-    let mut cx = Cx { world: shift.world.clone(), rng: fastrand::Rng::with_seed(seed) };
+    let mut cx = Cx { world: shift.world.clone(), rng: fastrand::Rng::with_seed(seed), ends: false };
     let life = cx.rng.u64(20..1000);
     for nth in 0..life {
         if !shift.goes_on() {

@@ -171,6 +171,8 @@ pub(super) fn put_wrongly(cx: &mut Cx) -> Done {
 pub(super) fn keep(cx: &mut Cx) -> Done {
     match cx.world.pages.try_get() {
         Ok(item) => {
+            // Nobody who keeps something waits any more.
+            cx.ends = true;
             parcel::keep(Held::new(&cx.world.pages, item));
             Done::Yes
         }
