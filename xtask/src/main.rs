@@ -3,7 +3,7 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `features` builds the feature matrix;
+//! drops async operations wherever they await; `soak` does everything at once; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -17,6 +17,7 @@ mod mutants;
 mod peers;
 mod report;
 mod shuttle;
+mod soak;
 mod spin;
 mod steps;
 mod test;
@@ -34,7 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models, shuttle worlds and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, a minute's soak, loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -52,6 +53,8 @@ enum Task {
     Cancel,
     /// Worlds too large for loom, in schedules that shuttle draws, each shown as it ends
     Shuttle(shuttle::Options),
+    /// Everything at once, at random, on many threads, beside the equations that must hold
+    Soak(soak::Args),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Mutants(args) => mutants::run(&args),
         Task::Cancel => cancel::run(),
         Task::Shuttle(options) => shuttle::run(&options),
+        Task::Soak(args) => soak::run(&args),
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -12,6 +12,7 @@ use crate::features;
 use crate::loom;
 use crate::peers;
 use crate::shuttle;
+use crate::soak;
 use crate::spin;
 use crate::steps::Steps;
 
@@ -91,6 +92,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "allocator",
             "--test",
             "runtimes",
+            "--test",
+            "soak",
         ]))
     })?;
     // Of benches there are none.
@@ -113,6 +116,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         None => steps.run("specification", || spin::run(None))?,
         Some(why) => steps.skip("specification", why),
     }
+    steps.run("soak", || soak::run(&soak::Args::default()))?;
     steps.run("loom models", || loom::run(None, false))?;
     steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()))?;
 
