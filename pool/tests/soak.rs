@@ -1,5 +1,5 @@
-//! The example `soak`, for a moment: that it runs, and that it can fail. The example is this file, started again: never an
-//! older build.
+//! The example `soak`, for a moment: that it runs, and that it can fail. The example is this file,
+//! started again: never an older build.
 
 #![cfg(not(loom))]
 

@@ -3,7 +3,8 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `soak` does everything at once; `features` builds the feature matrix;
+//! drops async operations wherever they await; `soak` does everything at once; `features` builds the
+//! feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -35,7 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, a minute's soak, loom models, shuttle worlds and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, a minute's soak,
+    /// loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,

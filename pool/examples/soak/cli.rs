@@ -15,11 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::report::Report;
 use super::run::{self, Plan};
 
-/// Does all that there is to do with pools and arenas at once, at random, and checks that their equations hold.
+/// Does all that there is to do with pools and arenas at once, at random, and checks that their
+/// equations hold.
 ///
-/// Each second: what figures taken together must come to. Once in a while the world is brought to a stop, and has to be
-/// what it was at the start. Ends with a table, or with the first equation that did not hold, and exit code 1. Ctrl-C ends it
-/// early, with the same checks.
+/// Each second: what figures taken together must come to. Once in a while the world is brought to a
+/// stop, and has to be what it was at the start. Ends with a table, or with the first equation that did
+/// not hold, and exit code 1. Ctrl-C ends it early, with the same checks.
 #[derive(Debug, Parser)]
 #[command(name = "soak", version)]
 pub(crate) struct Cli {

@@ -1,5 +1,5 @@
-//! The heap with a count of what is in use. The kernel's figure of the process's memory says nothing of a small leak for
-//! minutes; this says it at once.
+//! The heap with a count of what is in use. The kernel's figure of the process's memory says nothing of
+//! a small leak for minutes; this says it at once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

@@ -1,9 +1,9 @@
 //! Equations between figures that are taken together, and so hold at any moment.
 //!
 //! A pool's figures are taken under its lock, an arena's under its own: what is of one snapshot is exact.
-//! Between two snapshots the world goes on, so that nothing is compared across locks here; that is done where all stand
-//! still, in [`rest`](super::rest). What threads have in their caches is counted without the lock: of a pool with
-//! caches each thread may be one get and one put ahead.
+//! Between two snapshots the world goes on, so that nothing is compared across locks here; that is done
+//! where all stand still, in [`rest`](super::rest). What threads have in their caches is counted without
+//! the lock: of a pool with caches each thread may be one get and one put ahead.
 
 use kva::{Arena, ArenaStats};
 use pool::PoolStats;

@@ -1,9 +1,10 @@
 //! All features of pools and arenas at once, on many threads, at random: for a minute in CI, an hour by hand.
 //!
-//! The models and the tests beside it look at one race each, and find what they were written for. This looks for what nobody
-//! thought of: whatever the mixture comes to, the equations must hold (`laws.rs` each second, `rest.rs`
-//! where all stand still), nobody waits for ever (`watchdog.rs`), and what the process has in use does not grow
-//! (`trend.rs`). Each item is stamped with who holds it (`stamp.rs`), so that one which is lent to two is seen.
+//! The models and the tests beside it look at one race each, and find what they were written for. This
+//! looks for what nobody thought of: whatever the mixture comes to, the equations must hold (`laws.rs`
+//! each second, `rest.rs` where all stand still), nobody waits for ever (`watchdog.rs`), and what the
+//! process has in use does not grow (`trend.rs`). Each item is stamped with who holds it (`stamp.rs`),
+//! so that one which is lent to two is seen.
 //!
 //! # What is in it
 //!
@@ -29,9 +30,9 @@
 //! | the arena on its own | placement, two regions, both `Decommit`s, deadlines, futures, reclaim hooks, quotas, relocation |
 //! | frames | pages, runs, pins, compaction |
 //!
-//! Not in it: `Item::leak`, which is a leak; an allocator without claims, from which pages are stolen by design;
-//! huge pages and populated regions, which need more of the machine than a soak should take; tracing, whose
-//! subscriber would be what is soaked.
+//! Not in it: `Item::leak`, which is a leak; an allocator without claims, from which pages are stolen by
+//! design; huge pages and populated regions, which need more of the machine than a soak should take;
+//! tracing, whose subscriber would be what is soaked.
 
 #[cfg(not(loom))]
 mod actions;

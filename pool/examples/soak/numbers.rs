@@ -84,7 +84,8 @@ impl Reclaim for Shelf {
             self.used.fetch_add(1, Relaxed);
             self.free(span);
         }
-        // And all else, if need be: what is in the way may have to be moved, which takes room outside of the window.
+        // And all else, if need be: what is in the way may have to be moved, which takes room outside of
+        // the window.
         while !shortage.is_over() && self.free_one() {
             self.used.fetch_add(1, Relaxed);
         }

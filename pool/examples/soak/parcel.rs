@@ -62,8 +62,8 @@ thread_local! {
     static KEPT: RefCell<Vec<Parcel>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps it until the calling thread ends. Not an object: its reset may panic, and that would be in a destructor of the
-/// thread, which ends the process.
+/// Keeps it until the calling thread ends. Not an object: its reset may panic, and that would be in a
+/// destructor of the thread, which ends the process.
 pub(crate) fn keep(item: Held<Arena>) {
     KEPT.with_borrow_mut(|kept| kept.push(Parcel::Item(item)));
 }

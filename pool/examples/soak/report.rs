@@ -90,7 +90,7 @@ impl Report {
         let operations = self.operations.iter().map(|it| it.done + it.refused + it.panicked).sum::<u64>();
         let [pages, spans, given] = self.moved;
         let mut text = format!(
-            "{}\n\n{}\n\n{operations} operations in {:.1} s by {} threads and tasks at a time, {} one after the other\n\
+            "{}\n\n{}\n\n{operations} operations in {:.1} s, {} threads and tasks at a time, {} in all\n\
              moved: {pages} pages of frames, {spans} spans of numbers; given up for others: {given} spans\n",
             self.of_operations(),
             self.of_pools(run),

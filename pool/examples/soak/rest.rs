@@ -1,7 +1,7 @@
 //! The world at rest: what can be said exactly, and P6.
 //!
-//! All workers have ended, and what was on shelves and on its way between them has been given back. What a factory has
-//! begun may still go on, on threads and in tasks of its own: that is waited for.
+//! All workers have ended, and what was on shelves and on its way between them has been given back. What
+//! a factory has begun may still go on, on threads and in tasks of its own: that is waited for.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use super::failure::{self, holds};
 use super::laws::Laws;
 use super::rest;
 use super::system::Usage;
-use super::trend::{BLOCKS, Law, RESIDENT, Sample, Trend};
+use super::trend::{BLOCKS, Law, MAPPINGS, RESIDENT, Sample, Trend};
 use super::watchdog::Watchdog;
 use super::worker::{Count, Place, Shift, live, live_as_task, names};
 use super::world::World;
@@ -236,7 +236,11 @@ impl Supervisor {
 /// How what is in use goes with what is done.
 pub(crate) fn trends(usage: &[(u64, Usage)]) -> Vec<(Law, Trend)> {
     type Amount = fn(&Usage) -> usize;
-    let measures: [(Law, Amount); 2] = [(BLOCKS, |usage| usage.blocks), (RESIDENT, |usage| usage.resident)];
+    let measures: [(Law, Amount); 3] = [
+        (BLOCKS, |usage| usage.blocks),
+        (MAPPINGS, |usage| usage.mappings),
+        (RESIDENT, |usage| usage.resident),
+    ];
     let trend = |(law, amount): (Law, Amount)| {
         let sample = |(operations, usage): &(u64, Usage)| Sample {
             operations: *operations as f64,

@@ -4,8 +4,8 @@
 //! should be the same each time. It is not quite: the heap's own free lists, stacks that the C
 //! library keeps, tables that have not reached their size yet. Those steps are few, and least squares
 //! would take one for a slope. The median of the slopes between all pairs of samples (Sen, "Estimates
-//! of the Regression Coefficient Based on Kendall's Tau", 1968) is moved only if nearly a third of the samples
-//! are off, and a leak moves all of them.
+//! of the Regression Coefficient Based on Kendall's Tau", 1968) is moved only if nearly a third of the
+//! samples are off, and a leak moves all of them.
 //!
 //! The tolerance is a quarter of what is to be caught, one small allocation each 100 operations, and
 //! no growth below what it is said to be noise counts at all: a run of seconds has done too little for the
@@ -34,6 +34,9 @@ pub(crate) const BLOCKS: Law = Law { name: "blocks of the heap", allocation: 1.0
 /// the stacks it keeps come and go by some hundred KiB.
 pub(crate) const RESIDENT: Law =
     Law { name: "resident memory in bytes", allocation: 16.0, noise: (4 << 20) as f64 };
+
+/// Mappings of the address space. Neighbours that are alike are one, so that a few come and go.
+pub(crate) const MAPPINGS: Law = Law { name: "mappings", allocation: 1.0, noise: 64.0 };
 
 /// So much, after so many operations.
 #[derive(Debug, Clone, Copy, PartialEq)]

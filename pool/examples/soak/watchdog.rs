@@ -1,8 +1,9 @@
 //! Nobody waits for ever while others go on.
 //!
 //! Not a bound on speed: a worker is in the same action at so many looks in a row, a second apart, that it
-//! will never be done. All actions are short, all that anybody holds is put soon, and the machine has had that long
-//! to run each of them; if it was stopped meanwhile, so was this thread, whose looks are what is counted.
+//! will never be done. All actions are short, all that anybody holds is put soon, and the machine has
+//! had that long to run each of them; if it was stopped meanwhile, so was this thread, whose looks are
+//! what is counted.
 
 use kva::sync::atomic::Ordering::Relaxed;
 

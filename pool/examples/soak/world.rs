@@ -1,11 +1,13 @@
 //! The world: arenas that are short of memory, and pools of each kind over them.
 //!
-//! The pools may hold about 200 quanta together, of the 96 that there are: so they take pages from each other, wait for
-//! windows, and get their idle ones taken away. No thread waits while it holds something, and nothing that
-//! is kept for long is more than a few quanta; so whoever waits is served at some time, whatever the draw.
+//! The pools may hold about 200 quanta together, of the 96 that there are: so they take pages from each
+//! other, wait for windows, and get their idle ones taken away. No thread waits while it holds
+//! something, and nothing that is kept for long is more than a few quanta; so whoever waits is served at
+//! some time, whatever the draw.
 
 use std::alloc::Layout;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -35,6 +37,9 @@ const FRAMES: u32 = 48;
 pub(crate) type FilesPool = Pool<Object, Factory<Object, NotNow>>;
 pub(crate) type SessionsPool = Pool<Object, Growers<Object, NotNow>>;
 pub(crate) type AsyncPool = Pool<Object, AsyncFactory<Object, NotNow>>;
+
+/// What an async factory makes.
+type Creation = Pin<Box<dyn Future<Output = Result<Object, NotNow>> + Send>>;
 
 pub(crate) struct World {
     pub(crate) chance: Arc<Chance>,
@@ -192,11 +197,9 @@ fn slowly(maker: &Maker) -> impl Fn() -> Result<Object, NotNow> + Send + Sync + 
     }
 }
 
-/// The same as a future. Some never end but by being dropped, and have a bound of their own, as the guide says.
-fn in_time(
-    maker: &Maker,
-) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Object, NotNow>> + Send>> + Send + Sync + 'static
-{
+/// The same as a future. Some never end but by being dropped, and have a bound of their own, as the
+/// guide says.
+fn in_time(maker: &Maker) -> impl Fn() -> Creation + Send + Sync + 'static {
     let maker = maker.clone();
     move || {
         let maker = maker.clone();

@@ -1,9 +1,10 @@
 //! A memory cgroup whose limit is reached. The kernel does not refuse there: it kills. So the tests are of
-//! what can be had instead: that the process ends rather than hangs, that nothing of it stays, *when* it is killed, and what
-//! keeps within the limit. Each is in a process and a group of its own.
+//! what can be had instead: that the process ends rather than hangs, that nothing of it stays, *when* it
+//! is killed, and what keeps within the limit. Each is in a process and a group of its own.
 //!
-//! With the killer switched off, which only version 1 has, who commits memory sleeps in the kernel. That is as near
-//! as one comes to a refusal, and worse: no put reaches it. Nobody else is to be held up by it.
+//! With the killer switched off, which only version 1 has, who commits memory sleeps in the kernel. That
+//! is as near as one comes to a refusal, and worse: no put reaches it. Nobody else is to be held up by
+//! it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -99,7 +100,8 @@ fn visit_each(policy: Decommit) {
     assert_whole(&memory);
 }
 
-/// Who commits sleeps in the kernel, with no lock of ours: others get and put beside it. Given more, it goes on.
+/// Who commits sleeps in the kernel, with no lock of ours: others get and put beside it. Given more, it
+/// goes on.
 fn no_killer(group: &Group) {
     if !group.switch_killer_off() {
         cannot();
@@ -246,8 +248,8 @@ impl Group {
     }
 }
 
-/// Says whether somebody in the group waits for memory, and gives it more when dropped. Both take none: its files
-/// were opened, and read, before.
+/// Says whether somebody in the group waits for memory, and gives it more when dropped. Both take none:
+/// its files were opened, and read, before.
 struct Pressure {
     control: fs::File,
     limit: fs::File,

@@ -40,8 +40,8 @@ pub(super) fn prime(cx: &mut Cx) -> Done {
     }
 }
 
-/// Builds a pool that others find and close. Who is at the one before is told that it is closed when the last of its handles
-/// goes.
+/// Builds a pool that others find and close. Who is at the one before is told that it is closed when the
+/// last of its handles goes.
 pub(super) fn build(cx: &mut Cx) -> Done {
     let item = Layout::from_size_align(QUANTUM / 2, 8).expect("words");
     let pool = RawPool::builder(item, 2).name("fleeting").build(cx.world.memory.clone());
