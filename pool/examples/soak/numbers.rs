@@ -128,7 +128,7 @@ impl Numbers {
     }
 
     /// A span that was just taken, until it is dropped.
-    pub(crate) fn hold<'n>(&'n self, span: Span) -> Taken<'n> {
+    pub(crate) fn hold(&self, span: Span) -> Taken<'_> {
         let me = unique();
         self.owners.take(span, me);
         Taken { numbers: self, span: Some(span), me }

@@ -1,5 +1,6 @@
 //! What a run came to: tables for people, an object of JSON for programs.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -100,10 +101,10 @@ impl Report {
         );
         if let (Some((_, first)), Some((_, last))) = (self.usage.first(), self.usage.last()) {
             let rests = self.usage.len();
-            text += &format!("at {rests} rests, first and last: {first:?}\n{:>29}{last:?}\n", "");
+            let _ = writeln!(text, "at {rests} rests, first and last: {first:?}\n{:>29}{last:?}", "");
         }
         for Growth { of, in_100_operations, in_all } in &self.growth {
-            text += &format!("{of}: {in_100_operations:+.4} in 100 operations, {in_all:+.0} in all\n");
+            let _ = writeln!(text, "{of}: {in_100_operations:+.4} in 100 operations, {in_all:+.0} in all");
         }
         text
     }

@@ -234,6 +234,7 @@ impl Supervisor {
 }
 
 /// How what is in use goes with what is done.
+#[allow(clippy::cast_precision_loss, reason = "a slope is a float")]
 pub(crate) fn trends(usage: &[(u64, Usage)]) -> Vec<(Law, Trend)> {
     type Amount = fn(&Usage) -> usize;
     let measures: [(Law, Amount); 3] = [

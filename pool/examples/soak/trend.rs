@@ -14,8 +14,8 @@
 /// A leak that is to be caught: one allocation each so many operations.
 const OPERATIONS_A_LEAK: f64 = 100.0;
 
-/// What is left of a run at its beginning: tables, caches and free lists reach their sizes.
-const WARM_UP: f64 = 0.25;
+/// What is left out, one of so many samples, at the beginning: tables, caches and free lists reach their sizes.
+const WARM_UP: usize = 4;
 
 /// What is measured, and how much of it one leaked allocation is.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ pub(crate) struct Trend {
 impl Trend {
     /// `None` before there are enough.
     pub(crate) fn of(samples: &[Sample]) -> Option<Self> {
-        let samples = &samples[(samples.len() as f64 * WARM_UP).ceil() as usize..];
+        let samples = &samples[samples.len().div_ceil(WARM_UP)..];
         let [first, .., last] = samples else { return None };
         if samples.len() < 4 {
             return None;

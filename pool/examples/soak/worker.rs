@@ -86,6 +86,7 @@ impl Cx {
 }
 
 /// Which errors an action is ready for.
+#[expect(clippy::struct_excessive_bools, reason = "each is one kind of error")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ready {
     pub(crate) timeout: bool,

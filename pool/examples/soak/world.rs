@@ -83,7 +83,7 @@ fn item(bytes: usize) -> Result<Layout> {
 impl World {
     /// In no state yet; `runtime` is for what tasks are needed for.
     pub(crate) fn new(seed: u64, runtime: Handle) -> Result<Self> {
-        let _within = runtime.enter();
+        let within = runtime.enter();
         let chance = Arc::new(Chance::new(seed));
         let maker = Maker { chance: chance.clone(), census: Census::default() };
         let region = |quanta, how: Reserve| Region::reserve(quanta * QUANTUM, how);
@@ -141,7 +141,7 @@ impl World {
         let frames = Frames::new(FRAMES)?;
         let (shelf, fleeting, parcels) = (Mutex::default(), Mutex::default(), Parcels::default());
         let numbers = Numbers::new()?;
-        drop(_within);
+        drop(within);
         Ok(Self {
             chance,
             maker,

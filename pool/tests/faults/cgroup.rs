@@ -50,7 +50,7 @@ fn the_process_itself() {
 
 /// One line, at once: the process may be killed at any moment.
 fn said(line: &str) {
-    writeln!(io::stdout(), "said: {line}").unwrap();
+    println!("said: {line}");
     io::stdout().flush().unwrap();
 }
 
@@ -193,10 +193,12 @@ impl Group {
                 let group = Self { path, is_mine: true, is_v2 };
                 if group.write(group.limit(), LIMIT).is_ok() {
                     // Where there is no swap there is no such file.
-                    let _ = match is_v2 {
-                        true => group.write("memory.swap.max", 0),
-                        false => group.write("memory.memsw.limit_in_bytes", LIMIT),
+                    let swap = if is_v2 {
+                        group.write("memory.swap.max", 0)
+                    } else {
+                        group.write("memory.memsw.limit_in_bytes", LIMIT)
                     };
+                    drop(swap);
                     return Some(group);
                 }
             }

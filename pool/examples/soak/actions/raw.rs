@@ -159,8 +159,9 @@ pub(super) fn put_wrongly(cx: &mut Cx) -> Done {
     match pool.try_get() {
         Ok(item) => {
             let _held = Held::new(&pool, item);
+            let middle = NonNull::new(item.as_ptr().wrapping_add(8)).expect("within an item");
             // SAFETY: it is no item's start, and nobody else puts it.
-            let put = unsafe { pool.put(item.add(8)) };
+            let put = unsafe { pool.put(middle) };
             holds!(put.is_err(), "what is in the middle of an item is not taken back", "{put:?}");
             Done::Yes
         }
