@@ -68,7 +68,7 @@ fn a_leak_fails_it() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("soak.json");
     let output =
-        example(&format!("--for 2s --threads 4 --seed 7 --leak --json {}", json.display())).output().unwrap();
+        example(&format!("--for 4s --threads 4 --seed 7 --leak --json {}", json.display())).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let said = said(&output);
     assert!(said.contains("FAILED with --seed 7"), "{said}");

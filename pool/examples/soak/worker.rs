@@ -163,9 +163,9 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Shift {
-    fn begins(&self, place: usize, action: usize, nth: u64) {
+    fn begins(&self, place: usize, action: usize) {
         self.places[place].action.store(action as u64, Relaxed);
-        self.places[place].begun.fetch_add(1, Relaxed);
+        let nth = self.places[place].begun.fetch_add(1, Relaxed) + 1;
         if self.leak && nth.is_multiple_of(100) {
             // What the run is to find.
             std::mem::forget(std::hint::black_box(Box::new([nth; 2])));
@@ -183,12 +183,12 @@ pub(crate) fn live(shift: &Shift, place: usize, seed: u64) {
     // What is made by futures needs a clock, whoever drives them.
     let _within = shift.world.runtime.enter();
     let life = cx.rng.u64(20..2000);
-    for nth in 0..life {
+    for _ in 0..life {
         if cx.ends || !shift.goes_on() {
             break;
         }
         let action = draw(&mut cx.rng, ACTIONS);
-        shift.begins(place, action, nth);
+        shift.begins(place, action);
         let (name, _, act) = ACTIONS[action];
         match catch_unwind(AssertUnwindSafe(|| act(&mut cx))) {
             Ok(done) => shift.counts[action].add(done),
@@ -225,7 +225,7 @@ pub(crate) async fn live_as_task(shift: Arc<Shift>, place: usize, seed: u64) {
             break;
         }
         let task = draw(&mut cx.rng, TASKS);
-        shift.begins(place, ACTIONS.len() + task, nth);
+        shift.begins(place, ACTIONS.len() + task);
         let done = (TASKS[task].2)(&mut cx).await;
         shift.counts[ACTIONS.len() + task].add(done);
         if nth % 16 == 0 {
