@@ -1,5 +1,6 @@
 //! The supervisor: workers come and go, and once in a while the world is brought to a stop.
 
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub(crate) struct Run {
 /// Between two looks for workers that have ended.
 const TICK: Duration = Duration::from_millis(2);
 const SECOND: Duration = Duration::from_secs(1);
+/// Between two lines in a log.
+const LINES: Duration = Duration::from_mins(1);
 
 /// One worker, until it has ended.
 enum Worker {
@@ -63,6 +66,7 @@ struct Supervisor {
     laws: Laws,
     watchdog: Watchdog,
     looked: Instant,
+    said: Instant,
     usage: Vec<(u64, Usage)>,
     bar: ProgressBar,
     started: Instant,
@@ -94,6 +98,7 @@ pub(crate) fn run(plan: Plan, runtime: &Handle, ended: &AtomicBool) -> Result<Ru
         laws: Laws::default(),
         watchdog: Watchdog::default(),
         looked: now,
+        said: now,
         usage: Vec::new(),
         bar,
         started: now,
@@ -176,6 +181,12 @@ impl Supervisor {
             self.watchdog.look(&self.shift, self.plan.stall);
             self.bar.set_position(self.started.elapsed().as_secs());
             self.bar.set_message(format!("{} operations", self.operations()));
+            // For a log, since there is no bar in it.
+            if self.bar.is_hidden() && self.said.elapsed() >= LINES {
+                self.said = Instant::now();
+                let (second, operations) = (self.bar.position(), self.operations());
+                let _ = writeln!(io::stderr(), "{}: {second} s, {operations} operations", self.bar.prefix());
+            }
         }
     }
 
