@@ -17,15 +17,25 @@ pub(crate) struct Args {
     /// What is drawn; without it, another each time
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// With debug assertions: slower, and each equation is checked before every unlock
+    #[arg(long)]
+    debug: bool,
     /// Also write what it came to to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Builds the example in release, with all features, and runs it on this terminal.
+/// A minute of it, for `cargo xtask test`. Not in release, so that the pool checks itself, and nothing
+/// has to be built that the tests have not.
+pub(crate) fn minute() -> anyhow::Result<()> {
+    run(&Args { time: Some("60s".to_owned()), debug: true, ..Args::default() })
+}
+
+/// Builds the example with all features, in release unless told otherwise, and runs it on this terminal.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut soak = cargo();
-    soak.args(["run", "--release", "-p", "pool", "--all-features", "--example", "soak", "--"]);
+    soak.arg("run").args((!args.debug).then_some("--release"));
+    soak.args(["-p", "pool", "--all-features", "--example", "soak", "--"]);
     // Said by the example what is no time: it is the one who reads it.
     let numbers = [
         ("--threads", args.threads.map(|it| it.to_string())),

@@ -116,7 +116,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         None => steps.run("specification", || spin::run(None))?,
         Some(why) => steps.skip("specification", why),
     }
-    steps.run("soak", || soak::run(&soak::Args::default()))?;
+    steps.run("soak", soak::minute)?;
     steps.run("loom models", || loom::run(None, false))?;
     steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()))?;
 
