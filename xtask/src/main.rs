@@ -3,9 +3,9 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `fuzz`, `sanitize` and `valgrind` look for what no
-//! test was written for; `verify` runs all that checks a promise and writes down what it said;
-//! `features` builds the feature matrix;
+//! drops async operations wherever they await; `soak` does everything at once; `fuzz`, `sanitize` and
+//! `valgrind` look for what no test was written for; `verify` runs all that checks a promise and writes
+//! down what it said; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -22,6 +22,7 @@ mod peers;
 mod report;
 mod sanitize;
 mod shuttle;
+mod soak;
 mod spin;
 mod steps;
 mod test;
@@ -41,7 +42,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models, shuttle worlds and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, a minute's soak,
+    /// loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -59,6 +61,8 @@ enum Task {
     Cancel,
     /// Worlds too large for loom, in schedules that shuttle draws, each shown as it ends
     Shuttle(shuttle::Options),
+    /// Everything at once, at random, on many threads, beside the equations that must hold
+    Soak(soak::Args),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -91,8 +95,7 @@ fn main() -> ExitCode {
         Task::Shuttle(options) => shuttle::run(&options).map(drop),
         Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
         Task::Verify(args) => verify::run(&args),
-        Task::Shuttle(options) => shuttle::run(&options),
-        Task::Spin { filter } => spin::run(filter.as_deref()),
+        Task::Soak(args) => soak::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Sanitize { sanitizer } => sanitize::run(sanitizer),
         Task::Valgrind => valgrind::run(),

@@ -13,6 +13,7 @@ use crate::features;
 use crate::loom;
 use crate::peers;
 use crate::shuttle;
+use crate::soak;
 use crate::spin;
 use crate::steps::Steps;
 use crate::valgrind;
@@ -93,6 +94,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "allocator",
             "--test",
             "runtimes",
+            "--test",
+            "soak",
         ]))
     })?;
     // Of benches there are none.
@@ -119,6 +122,7 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         None => steps.run("specification", || spin::run(None).map(drop))?,
         Some(why) => steps.skip("specification", why),
     }
+    steps.run("soak", soak::minute)?;
     steps.run("loom models", || loom::run(None, false).map(drop))?;
     steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()).map(drop))?;
 
