@@ -67,6 +67,7 @@ mod getter;
 mod grows;
 mod guard;
 mod handle;
+mod hardening;
 mod holding;
 mod index;
 mod knobs;
@@ -105,6 +106,8 @@ pub use buffer::{Buffer, BufferFull};
 pub use builder::{Builder, Created, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
+#[cfg(feature = "hardening")]
+pub use hardening::{GuardError, Hardening, Trace, Violation, ViolationKind};
 pub use local::{Local, LocalItem, RawLocal};
 #[cfg(feature = "metrics")]
 pub use metrics::publish_metrics;
