@@ -30,7 +30,7 @@ impl Hardened {
 
     /// Where its caller's caller is, if that is kept.
     fn here(&self) -> Option<Trace> {
-        self.traces.then(Trace::here)
+        if self.traces { Some(Trace::here()) } else { None }
     }
 
     fn tell(&self, violation: &Violation<'_>) {

@@ -51,8 +51,16 @@ impl fmt::Debug for Trace {
 
 /// Whether a function is of this crate's, or of what it takes traces with.
 fn is_ours(name: &str) -> bool {
+    starts_with_any(name, &["pool::", "kva::", "backtrace::"])
+}
+
+fn is_of_std(name: &str) -> bool {
+    starts_with_any(name, &["core::", "alloc::", "std::"])
+}
+
+fn starts_with_any(name: &str, crates: &[&str]) -> bool {
     let name = name.trim_start_matches(['<', '&', '_']);
-    ["pool::", "backtrace::", "kva::"].iter().any(|of| name.starts_with(of))
+    crates.iter().any(|of| name.starts_with(of))
 }
 
 /// A call a line, from the first that is not the pool's on.
@@ -71,7 +79,11 @@ impl fmt::Display for Trace {
                 calls.push((format!("{address:#x}"), String::new()));
             }
         }
-        let first = calls.iter().position(|(name, _)| !is_ours(name)).unwrap_or(0);
+        let of_nobody = |(name, _): &&(String, String)| is_ours(name) || is_of_std(name);
+        let begin = calls.iter().take_while(of_nobody).count();
+        let first = calls[..begin].iter().rposition(|(name, _)| is_ours(name)).map_or(0, |at| at + 1);
+        // One that is all ours is of a put that nobody called: of a future that was dropped.
+        let first = if first == calls.len() { 0 } else { first };
         // Below that is what every thread begins with.
         let last = calls.iter().position(|(name, _)| name.contains("__rust_begin_short_backtrace"));
         for (name, place) in &calls[first..last.unwrap_or(calls.len()).max(first)] {
