@@ -4,13 +4,14 @@
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
 //! drops async operations wherever they await; `features` builds the feature matrix;
-//! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
+//! `peers` puts this pool beside others, and `bench` and `hardening` say what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
 mod bench;
 mod cancel;
 mod cargo;
 mod features;
+mod hardening;
 mod loom;
 mod models;
 mod mutants;
@@ -61,6 +62,8 @@ enum Task {
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
     Bench(bench::Args),
+    /// What each knob of a hardened pool costs; writes docs/HARDENING.md
+    Hardening,
 }
 
 fn main() -> ExitCode {
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Spin { filter } => spin::run(filter.as_deref()),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Hardening => hardening::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -91,6 +91,10 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "allocator",
             "--test",
             "runtimes",
+            "--test",
+            "hardening",
+            "--test",
+            "hardening_allocates_nothing",
         ]))
     })?;
     // Of benches there are none.
