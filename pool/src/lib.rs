@@ -20,6 +20,8 @@
 //!   the classic pair of functions, `alloc` that may sleep and `free`.
 //! - [`Pool::from_factory`]: connections and the like, made on the getter's own thread
 //!   ([`Factory`]), on threads of the pool's ([`Growers`]) or by futures ([`AsyncFactory`]).
+//! - The feature `hardening`: `Hardening`, for a [`RawPool`] that finds uses after a put, second puts and
+//!   overruns.
 //! - The feature `tokio`: its clock for async getters with a deadline, its tasks for factories.
 //!
 //! # Promises
@@ -132,6 +134,6 @@ struct Readme;
 struct Options;
 
 /// The guide's examples compile and run, with the features that some of them are about.
-#[cfg(all(doctest, feature = "allocator-api2", feature = "bytes"))]
+#[cfg(all(doctest, feature = "allocator-api2", feature = "bytes", feature = "hardening"))]
 #[doc = include_str!("../../docs/GUIDE.md")]
 struct Guide;

@@ -301,6 +301,7 @@ impl<P> Pages<P> {
     pub(crate) fn claim(&self, ptr: NonNull<u8>) -> Result<Slot, PutError> {
         let slot = self.locate(ptr)?;
         self.check_out(slot)?;
+        self.index.note_caller(slot, None);
         self.index.link(slot).set(CACHED);
         Ok(slot)
     }

@@ -13,7 +13,8 @@ use crate::carve::{Carve, CarveError};
 pub(super) type Handler = Arc<dyn Fn(&Violation<'_>) + Send + Sync>;
 
 /// What a pool of memory does against those who use what they put, put it twice, or write past its
-/// end. Each knob stands alone; see the [guide](https://docs.rs/pool) for what each finds and costs.
+/// end. Each knob stands alone; what each finds, what it does not and what it costs is in the guide,
+/// docs/GUIDE.md.
 ///
 /// A hardened pool, whatever its knobs, keeps nothing in threads' caches, and finds each second put
 /// but one: that of an item that somebody else has got since.
