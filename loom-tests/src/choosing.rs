@@ -2,13 +2,12 @@
 //! afternoon from what a pool has anyway.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::mem;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use kva::sync::Arc;
 use kva::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use kva::sync::block_on_until;
+use kva::sync::{Arc, Mutex, block_on_until};
 use kva::{Arena, Span};
 use pool::RawPool;
 use pool::choose::{Nack, choose, never, span, with_nack};
@@ -51,7 +50,7 @@ impl Chooser {
                     Poll::Pending
                 })
                 .await;
-                std::mem::forget(futures);
+                mem::forget(futures);
                 found
             }
             Self::TakesAll => {
@@ -76,7 +75,7 @@ impl Chooser {
             return Some(item.unwrap().into());
         }
         if self == Self::LeavesWithoutAWord {
-            std::mem::forget(chooser);
+            mem::forget(chooser);
         }
         None
     }
@@ -93,7 +92,7 @@ impl Chooser {
             let found = block_on_until(by, |waker| getter.as_mut().poll(&mut Context::from_waker(waker)));
             let told = found.is_none();
             if told {
-                std::mem::forget(getter);
+                mem::forget(getter);
             }
             return (found.map(|item| item.unwrap().into()), told);
         }
@@ -122,7 +121,7 @@ impl Chooser {
                 alloc.as_mut().poll(context).map(|span| Ok(span.unwrap()))
             })
             .await;
-            std::mem::forget((alloc, getter));
+            mem::forget((alloc, getter));
             found
         } else {
             choose((
@@ -138,19 +137,52 @@ impl Chooser {
     }
 }
 
-/// An end that a flag says, and that nobody is told of: who looks before it is set waits for ever.
-#[derive(Debug, Clone, Default)]
-pub struct QuietEnd(Arc<AtomicBool>);
+/// What is wrong with an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndFlaw {
+    /// Who waits is told, and then it is over: who comes in between hears of neither.
+    TellsBeforeItIsSeen,
+    /// Who finds that it is not over gets in line, and does not look again.
+    LooksBeforeTheLine,
+}
 
-impl QuietEnd {
+/// An end, and who waits for it, as one writes it of a flag and a list.
+#[derive(Debug)]
+pub struct NaiveEnd {
+    flaw: EndFlaw,
+    over: AtomicBool,
+    line: Mutex<Vec<Waker>>,
+}
+
+impl NaiveEnd {
+    /// It is not over.
+    #[must_use]
+    pub fn new(flaw: EndFlaw) -> Self {
+        Self { flaw, over: AtomicBool::new(false), line: Mutex::default() }
+    }
+
     /// It is over.
     pub fn set(&self) {
-        self.0.store(true, SeqCst);
+        if self.flaw != EndFlaw::TellsBeforeItIsSeen {
+            self.over.store(true, SeqCst);
+        }
+        let line = mem::take(&mut *self.line.lock());
+        for waker in line {
+            waker.wake();
+        }
+        self.over.store(true, SeqCst);
     }
 
     /// Waits for that.
     pub fn wait(&self) {
-        let mut future = pin!(poll_fn(|_| if self.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }));
-        block_on(future.as_mut());
+        block_on(poll_fn(|context| {
+            let is_over = || self.over.load(SeqCst);
+            if is_over() {
+                return Poll::Ready(());
+            }
+            self.line.lock().push(context.waker().clone());
+            let looks_again = self.flaw != EndFlaw::LooksBeforeTheLine;
+            if looks_again && is_over() { Poll::Ready(()) } else { Poll::Pending }
+        }));
     }
 }

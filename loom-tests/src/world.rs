@@ -1,7 +1,9 @@
 //! What worlds are made of.
 
 use std::alloc::Layout;
+use std::pin::Pin;
 use std::ptr::NonNull;
+use std::task::{Context, Waker};
 
 use kva::{Arena, Region, Shape, Span};
 use pool::{Backend, Builder, GetError, PoolStats, PutError, RawPool};
@@ -156,6 +158,18 @@ pub fn assert_arena_whole(arena: &Arena) {
 
 /// Drives a future on this thread.
 pub use kva::sync::block_on_future as block_on;
+
+/// Somebody who waits from now on: a future that was polled. In a world where that somebody waits is
+/// where the race begins, a thread that comes to wait would only be a race more.
+///
+/// # Panics
+/// If there is nothing to wait for.
+pub fn waiting<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "it does not wait");
+    future
+}
 
 /// Memory that objects may be written to, for one world: unlike that of [`arena`].
 #[derive(Debug)]

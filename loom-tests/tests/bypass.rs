@@ -20,7 +20,7 @@ fn world(bypass: u32) -> u64 {
     put(&pool, item);
     // Takes the item again as often as it can get it without waiting.
     let mut again = 0;
-    while again < 3
+    while again < 2
         && let Ok(item) = pool.try_get()
     {
         again += 1;

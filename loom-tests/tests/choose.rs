@@ -2,17 +2,18 @@
 //! granted is there for the next (P2, P5).
 
 use std::cell::Cell;
-use std::task::{Context, Waker};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use kva::Arena;
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use loom_tests::choosing::{Chooser, QuietEnd, SOON};
+use loom_tests::choosing::{Chooser, EndFlaw, NaiveEnd, SOON};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
 use loom_tests::world::{
-    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put,
+    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, numbers, one, pages, put, waiting,
 };
-use pool::choose::{Nack, choose, never, with_nack};
+use pool::choose::{Nack, choose, deadline, never, with_nack};
 use pool::{GetError, RawPool};
 
 fn pool_of_one(bypass: u32) -> (Arena, Arc<RawPool>) {
@@ -32,18 +33,20 @@ fn assert_rests((arena, pool): (Arena, Arc<RawPool>)) -> u64 {
     gets
 }
 
-/// Two puts in two pools, one chooser. They come from one thread: from two it takes a minute.
-fn commit_against_commit(chooser: Chooser, both: &Witness) {
+/// One waits for either of two pools. Another thread puts into this one of them, while the chooser's own
+/// puts into the other and then looks.
+fn commit_against_commit(chooser: Chooser, this: usize, both: &Witness) {
     let worlds = [pool_of_one(0), pool_of_one(0)];
-    let [first, second] = [0, 1].map(|at| take(&worlds[at].1));
+    let items = [0, 1].map(|at| take(&worlds[at].1));
     let pools = [0, 1].map(|at| worlds[at].1.clone());
-    let chooses = {
-        let pools = pools.clone();
-        spawn(move || block_on(chooser.visit(pools)))
+    let chooses = waiting(chooser.visit(pools.clone()));
+    let puts = {
+        let pool = pools[this].clone();
+        spawn(move || put(&pool, items[this]))
     };
-    put(&pools[0], first);
-    put(&pools[1], second);
-    chooses.join().unwrap();
+    put(&pools[1 - this], items[1 - this]);
+    block_on(chooses);
+    puts.join().unwrap();
     drop(pools);
     // One got by this thread in each; by the chooser, one in all, and one more that it did not take.
     let gets: u64 = worlds.map(assert_rests).into_iter().sum();
@@ -54,14 +57,18 @@ fn commit_against_commit(chooser: Chooser, both: &Witness) {
 #[test]
 fn two_puts_and_one_chooser() {
     witnessed("choose/commit_against_commit", "both were granted", |both| {
-        commit_against_commit(Chooser::Real, both);
+        commit_against_commit(Chooser::Real, 1, both);
+    });
+    // The one that it asks first.
+    witnessed("choose/commit_against_commit/first", "both were granted", |both| {
+        commit_against_commit(Chooser::Real, 0, both);
     });
 }
 
 #[test]
 fn two_puts_and_one_that_forgets() {
     known_bad("choose/forgets_the_loser", "rest: a page was lost", || {
-        commit_against_commit(Chooser::ForgetsTheLoser, &Witness::default());
+        commit_against_commit(Chooser::ForgetsTheLoser, 1, &Witness::default());
     });
 }
 
@@ -96,6 +103,27 @@ fn a_put_against_a_deadline() {
 fn a_kick_against_a_deadline() {
     witnessed("choose/kick_against_nack", "it was put in time", |got| {
         commit_against_nack(Chooser::Real, 1, got);
+    });
+}
+
+/// A put while a moment comes that is another event of the choice.
+#[test]
+fn a_put_against_a_moment() {
+    witnessed("choose/commit_against_moment", "the moment had come", |come| {
+        let world = pool_of_one(0);
+        let item = take(&world.1);
+        let chooses = {
+            let pool = world.1.clone();
+            spawn(move || {
+                // It passes when loom wants, but not as it is first looked at.
+                let late = deadline(Instant::now() + Duration::from_hours(1)).wrap(|()| None);
+                let got = pool.get_event().wrap(|item| Some(item.unwrap()));
+                choose((got, late)).sync().map(|item| put(&pool, item)).is_none()
+            })
+        };
+        put(&world.1, item);
+        come.saw(chooses.join().unwrap());
+        assert_rests(world);
     });
 }
 
@@ -235,27 +263,24 @@ fn a_page_is_delivered_to_who_is_gone() {
 /// A pool is closed while an item is put, and one waits for either.
 #[test]
 fn a_close_against_a_put() {
-    model("choose/close_against_put", || {
+    witnessed("choose/close_against_put", "it heard of the close", |heard| {
         let (arena, pool) = pool_of_one(0);
         let item = take(&pool);
-        let chooses = {
+        let got = pool.get_event().wrap(|item| Some(item.map(Item::from)));
+        let chooses = waiting(choose((got, pool.closed_event().wrap(|()| None))).into_future());
+        let closes = {
             let pool = pool.clone();
-            spawn(move || {
-                let item = pool.get_event().wrap(|item| Some(item.map(Item::from)));
-                match choose((item, pool.closed_event().wrap(|()| None))).sync() {
-                    Some(Ok(item)) => put(&pool, item),
-                    Some(Err(error)) => assert!(matches!(error, GetError::Closed), "{error:?}"),
-                    None => (),
-                }
-            })
+            spawn(move || pool.close())
         };
-        let puts = {
-            let pool = pool.clone();
-            spawn(move || put(&pool, item))
-        };
-        pool.close();
-        puts.join().unwrap();
-        chooses.join().unwrap();
+        put(&pool, item);
+        let chosen = block_on(chooses);
+        heard.saw(!matches!(chosen, Some(Ok(_))));
+        match chosen {
+            Some(Ok(item)) => put(&pool, item),
+            Some(Err(error)) => assert!(matches!(error, GetError::Closed), "{error:?}"),
+            None => (),
+        }
+        closes.join().unwrap();
         assert_rests((arena, pool));
     });
 }
@@ -282,9 +307,7 @@ fn a_close_is_told_to_who_watches() {
         let (arena, pool) = pool_of_one(0);
         let watch = || {
             let pool = pool.clone();
-            let mut watches = Box::pin(async move { pool.closed_event().await });
-            assert!(watches.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            watches
+            waiting(async move { pool.closed_event().await })
         };
         let [watches, leaves] = [watch(), watch()];
         let watches = spawn(move || block_on(watches));
@@ -296,53 +319,99 @@ fn a_close_is_told_to_who_watches() {
     });
 }
 
+/// Who comes between the two is told neither way.
 #[test]
-fn a_close_that_is_told_to_nobody() {
-    known_bad("choose/closed_quietly", "deadlock", || {
-        let end = QuietEnd::default();
-        let watches = {
-            let end = end.clone();
-            spawn(move || end.wait())
-        };
-        end.set();
-        watches.join().unwrap();
-    });
+fn a_close_that_is_told_before_it_is_seen() {
+    known_bad("choose/closed_quietly", "deadlock", || hears_of(NaiveEnd::new(EndFlaw::TellsBeforeItIsSeen)));
 }
 
-/// An event is withdrawn while another thread comes to hear of it.
+/// An event is withdrawn while another thread comes to hear of it, and one waits to hear of it already.
 #[test]
 fn a_nack_is_told() {
     model("choose/nack_told", || {
         let told = Cell::new(None);
-        let mut event = Box::pin(
-            with_nack(|nack| {
-                told.set(Some(nack));
-                never::<()>()
-            })
-            .into_future(),
-        );
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(event.as_mut().poll(&mut context).is_pending());
+        let asks = with_nack(|nack| {
+            told.set(Some(nack));
+            never::<()>()
+        });
+        let event = waiting(asks.into_future());
         let nack: Nack = told.take().expect("it was synced on");
+        let heard = waiting(nack.event().into_future());
         let hears = {
             let nack = nack.clone();
             spawn(move || nack.event().sync())
         };
         drop(event);
         hears.join().unwrap();
+        block_on(heard);
         assert!(nack.is_told());
     });
 }
 
+type Waits<'p> = Pin<Box<dyn Future<Output = ()> + 'p>>;
+
+/// Somebody was granted an item, and is dropped without having been told of it. Who hears of the nack
+/// finds the item.
+fn nack_comes_last(begin: for<'p> fn(&'p RawPool, &'p Cell<Option<Nack>>) -> Vec<Waits<'p>>) {
+    let world = pool_of_one(0);
+    let item = take(&world.1);
+    let told = Cell::new(None);
+    let waits = begin(&world.1, &told);
+    put(&world.1, item);
+    let nack = told.take().expect("it was synced on");
+    let hears = {
+        let pool = world.1.clone();
+        spawn(move || {
+            nack.event().sync();
+            let item = pool.try_get();
+            put(&pool, item.expect("it was told before all was withdrawn"));
+        })
+    };
+    drop(waits);
+    hears.join().unwrap();
+    assert_rests(world);
+}
+
 #[test]
-fn a_nack_that_is_only_noted() {
-    known_bad("choose/nack_noted", "deadlock", || {
-        let nack = QuietEnd::default();
-        let hears = {
-            let nack = nack.clone();
-            spawn(move || nack.wait())
-        };
-        nack.set();
-        hears.join().unwrap();
+fn a_nack_comes_last() {
+    model("choose/nack_comes_last", || {
+        nack_comes_last(|pool, told| {
+            let asks = with_nack(|nack| {
+                told.set(Some(nack));
+                pool.get_event().wrap(drop)
+            });
+            vec![waiting(asks.into_future())]
+        });
     });
+}
+
+/// As one that is told and then withdraws what it waits for.
+#[test]
+fn a_nack_that_comes_first() {
+    known_bad("choose/nack_comes_first", "it was told before all was withdrawn", || {
+        nack_comes_last(|pool, told| {
+            let asks = with_nack(|nack| {
+                told.set(Some(nack));
+                never()
+            });
+            vec![waiting(asks.into_future()), waiting(async { drop(pool.get_async().await) })]
+        });
+    });
+}
+
+/// What comes between the two is only noted.
+#[test]
+fn a_nack_that_is_looked_for_before_the_line() {
+    known_bad("choose/nack_noted", "deadlock", || hears_of(NaiveEnd::new(EndFlaw::LooksBeforeTheLine)));
+}
+
+/// One comes to hear of an end.
+fn hears_of(end: NaiveEnd) {
+    let end = Arc::new(end);
+    let hears = {
+        let end = end.clone();
+        spawn(move || end.wait())
+    };
+    end.set();
+    hears.join().unwrap();
 }

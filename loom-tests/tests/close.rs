@@ -9,22 +9,20 @@ use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
 use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
 use loom_tests::naive::{Flaw, Naive};
-use loom_tests::run::{known_bad, model};
-use loom_tests::world::{Item, arena, assert_arena_whole, get, pages, put};
+use loom_tests::run::{Witness, known_bad, model, witnessed};
+use loom_tests::world::{Item, arena, assert_arena_whole, block_on, get, pages, put, waiting};
 use pool::{Backend, GetError};
 
 /// Closed while the back-end delivers.
-fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
+fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static, served: &Witness) {
     let arena = arena(1, 0);
     let manual = Manual::new(arena.clone());
-    let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
-    let getter = {
-        let pool = pool.clone();
-        spawn(move || get(&pool).map(|item| put(&pool, item)))
-    };
+    let pool = pages(1).bypass(0).build(manual.clone()).unwrap();
+    let getter = waiting(pool.get_async());
     let deliverer = spawn(move || deliver(&manual));
     pool.close();
-    let end = getter.join().unwrap();
+    let end = block_on(getter).map(|item| put(&pool, item));
+    served.saw(end.is_ok());
     assert!(matches!(end, Ok(()) | Err(GetError::Closed)), "{end:?}");
     deliverer.join().unwrap();
     assert!(matches!(pool.get(), Err(GetError::Closed)));
@@ -34,17 +32,18 @@ fn against_delivery(deliver: impl Fn(&Manual) + Copy + Send + 'static) {
 
 #[test]
 fn while_a_page_is_delivered() {
-    model("close/against_delivery", || {
-        against_delivery(|manual| {
+    witnessed("close/against_delivery", "it was delivered to", |served| {
+        let deliver = |manual: &Manual| {
             manual.deliver();
-        });
+        };
+        against_delivery(deliver, served);
     });
 }
 
 #[test]
 fn while_a_page_is_taken_for_nobody() {
     known_bad("close/taken_before_commit", "rest: a span was lost", || {
-        against_delivery(deliver_taking_first);
+        against_delivery(deliver_taking_first, &Witness::default());
     });
 }
 
@@ -82,8 +81,7 @@ fn and_its_pages_are_not_given_back() {
 
 /// Closed while one waits, and another has or is about to: both are told.
 fn tells_all(first: impl Future<Output = ()>, second: impl FnOnce() + Send + 'static, close: impl FnOnce()) {
-    let mut first = Box::pin(first);
-    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut first = waiting(first);
     let second = spawn(second);
     close();
     second.join().unwrap();

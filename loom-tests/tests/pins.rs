@@ -65,14 +65,33 @@ fn last_unpin_against_first_pin<P: Paged>(page: &Arc<P>) {
     assert!(page.relocate(), "nobody has it pinned");
 }
 
+/// Two readers, and a mover that came while one of them had it pinned: whoever leaves last says that it
+/// is movable. Whether that was the other.
+fn two_unpins_after_a_move<P: Paged>(page: &Arc<P>) -> bool {
+    let other = page.pinned(|_| {
+        let other = {
+            let page = page.clone();
+            spawn(move || page.pinned(Memory::read))
+        };
+        assert!(!page.relocate(), "it is pinned");
+        other
+    });
+    let told = page.told() == 0;
+    assert_eq!(other.join().unwrap(), 0);
+    assert_eq!(page.told(), 1, "nobody says that it is movable, or both");
+    assert!(page.relocate(), "it is movable now");
+    told
+}
+
 /// Two readers and a mover.
-fn pins_against_move<P: Paged>(page: &Arc<P>) {
+fn two_pins_against_a_move<P: Paged>(page: &Arc<P>) {
     let readers = [(); 2].map(|()| {
         let page = page.clone();
-        spawn(move || page.pinned(Memory::read))
+        spawn(move || page.pinned_now(Memory::read))
     });
     let moved = page.relocate();
-    assert_eq!(readers.map(|reader| reader.join().unwrap()), [0, 0]);
+    let read = readers.map(|reader| reader.join().unwrap());
+    assert!(read.iter().all(|value| value.is_none_or(|value| value == 0)));
     assert!(moved || page.told() > 0, "nobody says that it is movable");
 }
 
@@ -102,7 +121,7 @@ fn the_first_pin_against_another_first() {
         waited.saw(!pin_against_pin(&production(Rest::Closed)));
     });
     // Exhaustively: 565,067 executions, 40 s.
-    bounded("pins/first_pins_wait", 3, "half a million executions without", || {
+    bounded("pins/first_pins_wait", 5, "half a million executions without", || {
         let page = production(Rest::Closed);
         let other = {
             let page = page.clone();
@@ -120,9 +139,18 @@ fn the_last_unpin_against_the_first_pin() {
 }
 
 #[test]
-fn two_pins_against_a_move() {
-    bounded("pins/two_pins_against_move", 2, "no end in minutes without", || {
-        pins_against_move(&production(Rest::Open));
+fn the_last_of_two_unpins_after_a_move() {
+    witnessed("pins/two_unpins_after_move", "the other left last", |other| {
+        other.saw(two_unpins_after_a_move(&production(Rest::Open)));
+    });
+}
+
+/// The same beside a move that goes on: a larger world than [the last unpin](the_last_unpin_against_a_move)
+/// against a move, and than two unpins after one.
+#[test]
+fn two_pins_against_a_move_beside_them() {
+    bounded("pins/two_pins_against_move", 5, "700,000 executions without", || {
+        two_pins_against_a_move(&production(Rest::Open));
     });
 }
 
@@ -194,6 +222,13 @@ fn a_last_unpin_that_closes_afterwards() {
 fn a_last_unpin_that_tells_nobody() {
     known_bad("pins/tells_nobody", UNHEARD, || {
         last_unpin_against_move(&flawed(Flaw::TellsNobody, Rest::Open));
+    });
+}
+
+#[test]
+fn the_last_of_two_unpins_tells_nobody() {
+    known_bad("pins/last_of_two_tells_nobody", UNHEARD, || {
+        two_unpins_after_a_move(&flawed(Flaw::TellsNobody, Rest::Open));
     });
 }
 

@@ -12,31 +12,35 @@ use kva::{AllocError, Answer, Arena, Committed, GrowId, Span, SpanGrow};
 use loom_tests::backends::Manual;
 use loom_tests::historical::tell_nobody;
 use loom_tests::run::{Witness, known_bad, model, witnessed};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, block_on, pages, put, waiting};
 use pool::{Backend, GetError, RawPool};
 
 fn get_and_put<B: Backend>(pool: &RawPool<B>) -> Result<(), GetError<B::Error>> {
     pool.get().map(|item| put(pool, item))
 }
 
-/// The limit is one page, so one of the two waits for the other's grow, which a third
-/// party refuses, if it was asked by then.
+/// Of a grow that is refused.
+fn assert_ends(ends: &[Result<(), GetError<AllocError>>]) {
+    let failed = ends.iter().filter(|end| matches!(end, Err(GetError::Backend(AllocError::Closed)))).count();
+    let served = ends.iter().filter(|end| end.is_ok()).count();
+    assert!(failed <= 1 && failed + served == ends.len(), "one has the error, others are served: {ends:?}");
+}
+
+/// The limit is one page, and one waits for it. Another comes while that grow is refused.
 fn refused_by(refuse: impl Fn(Committed<Span, AllocError>), both_waited: &Witness) {
     let arena = arena(1, 0);
     let manual = Manual::new(arena.clone());
     let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
-    let getters = [(); 2].map(|()| {
+    let first = waiting(pool.get_async());
+    let second = {
         let pool = pool.clone();
         spawn(move || get_and_put(&pool))
-    });
-    if let Some(committed) = manual.commit_last() {
-        both_waited.saw(pool.stats().waiting == 2);
-        refuse(committed);
-    }
-    let ends = getters.map(|getter| getter.join().unwrap());
-    let failed = ends.iter().filter(|end| matches!(end, Err(GetError::Backend(AllocError::Closed)))).count();
-    let served = ends.iter().filter(|end| end.is_ok()).count();
-    assert!(failed <= 1 && failed + served == 2, "one has the error, the other is served: {ends:?}");
+    };
+    let committed = manual.commit_last().expect("the first one's token");
+    both_waited.saw(pool.stats().waiting == 2);
+    refuse(committed);
+    let first = block_on(first).map(|item| put(&pool, item));
+    assert_ends(&[first, second.join().unwrap()]);
     assert_pool_at_rest(&pool, 0);
     drop((pool, manual));
     assert_arena_whole(&arena);
@@ -46,6 +50,29 @@ fn refused_by(refuse: impl Fn(Committed<Span, AllocError>), both_waited: &Witnes
 fn while_others_wait() {
     witnessed("refused/while_others_wait", "both waited", |both_waited| {
         refused_by(|committed| committed.refuse(AllocError::Closed), both_waited);
+    });
+}
+
+/// Nobody else waits, and it has not yet gone to sleep.
+#[test]
+fn as_it_asks() {
+    witnessed("refused/as_it_asks", "it was refused", |refused| {
+        let arena = arena(1, 0);
+        let manual = Manual::new(arena.clone());
+        let pool = Arc::new(pages(1).bypass(0).build(manual.clone()).unwrap());
+        let getter = {
+            let pool = pool.clone();
+            spawn(move || get_and_put(&pool))
+        };
+        let committed = manual.commit_last();
+        refused.saw(committed.is_some());
+        if let Some(committed) = committed {
+            committed.refuse(AllocError::Closed);
+        }
+        assert_ends(&[getter.join().unwrap()]);
+        assert_pool_at_rest(&pool, 0);
+        drop((pool, manual));
+        assert_arena_whole(&arena);
     });
 }
 

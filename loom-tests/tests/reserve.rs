@@ -3,7 +3,9 @@
 use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use loom_tests::run::{Witness, known_bad, model, witnessed};
-use loom_tests::world::{Item, arena, assert_arena_whole, assert_pool_at_rest, pages, put};
+use loom_tests::world::{
+    Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, pages, put, waiting,
+};
 use pool::RawPool;
 
 /// Two ordinary getters take what they can of two items, one of which is for root.
@@ -45,26 +47,22 @@ fn looked_at_and_taken() {
     });
 }
 
-/// An ordinary getter and a critical one wait; one item comes back.
-fn a_put_against_waiters(reserve: u32, beside: &Witness) {
+/// An ordinary getter waits, and a critical one comes as one item comes back.
+fn a_put_against_waiters(reserve: u32, waited: &Witness) {
     let arena = arena(2, 0);
     let pool = Arc::new(pages(2).bypass(0).critical_reserve(reserve).build(arena.clone()).unwrap());
     let [one, other] = [(); 2].map(|()| pool.request().critical().try_get().unwrap());
-    let ordinary = {
-        let pool = pool.clone();
-        spawn(move || Item::from(pool.get().unwrap()))
-    };
+    let ordinary = waiting(pool.get_async());
     let root = {
         let pool = pool.clone();
         spawn(move || Item::from(pool.request().critical().get().unwrap()))
     };
+    waited.saw(pool.stats().waiting == 2);
     put(&pool, one);
     // No other is put before root has this one.
-    let root = root.join().unwrap();
-    beside.saw(pool.stats().waiting == 1);
-    put(&pool, root);
+    put(&pool, root.join().unwrap());
     put(&pool, other);
-    put(&pool, ordinary.join().unwrap());
+    put(&pool, block_on(ordinary).unwrap());
     pool.set_critical_reserve(0).unwrap();
     assert_pool_at_rest(&pool, 0);
     drop(pool);
@@ -73,9 +71,7 @@ fn a_put_against_waiters(reserve: u32, beside: &Witness) {
 
 #[test]
 fn a_put_serves_root() {
-    witnessed("reserve/put_serves_root", "the ordinary getter waited beside", |beside| {
-        a_put_against_waiters(1, beside);
-    });
+    witnessed("reserve/put_serves_root", "both waited", |waited| a_put_against_waiters(1, waited));
 }
 
 #[test]

@@ -154,7 +154,42 @@ fn a_reservation_of_several_is_chosen_as_often_as_an_item() {
     assert_is!(choose((pools[0].reserve_event(2), never())).sync(), Err(GetError::Closed));
 }
 
+/// Who takes several at once passes nobody, and has nothing of a closed pool.
+#[test]
+fn several_are_not_had_past_who_waits_nor_of_a_closed_pool() {
+    let pool = Pool::builder(1, || 0_u8).items_per_page(4).bypass(0).build(arena(1)).unwrap();
+    let one = pool.get().unwrap();
+    let mut all = Box::pin(pool.request().reserve_async(4));
+    assert!(poll_once(all.as_mut()).is_pending());
+    for _ in 0..4 {
+        assert_eq!(choose((pool.reserve_event(2).wrap(|_| 1), always(0))).sync(), 0);
+    }
+    drop(all);
+    // There are others on the page of the one that is out.
+    pool.close();
+    assert_is!(pool.reserve_event(2).sync(), Err(GetError::Closed));
+    drop(one);
+}
+
 // One commits, the others are withdrawn.
+
+#[test]
+fn the_others_are_withdrawn_before_what_was_chosen_is_wrapped() {
+    let (_, pools, items) = all_out(2);
+    let mut chooser = pin!(
+        choose((
+            pools[0].get_event().wrap(|item| (item.unwrap(), pools[1].stats().waiting)),
+            pools[1].get_event().wrap(|item| (item.unwrap(), usize::MAX)),
+        ))
+        .into_future()
+    );
+    assert!(poll_once(chooser.as_mut()).is_pending());
+    put(&pools[0], items[0]).unwrap();
+    let Poll::Ready((item, waiting)) = poll_once(chooser) else { panic!("it was put") };
+    assert_eq!(waiting, 0, "it is in line in the other pool");
+    put(&pools[0], item).unwrap();
+    put(&pools[1], items[1]).unwrap();
+}
 
 #[test]
 fn one_commits_and_what_the_others_were_granted_goes_on() {

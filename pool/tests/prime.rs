@@ -175,6 +175,17 @@ fn a_configuration_that_primes_for_nothing_is_refused() {
     drop(blocks(4).high_water(4).build_primed(arena).unwrap());
 }
 
+#[test]
+fn as_many_pages_come_as_are_asked_for() {
+    let arena = arena(4);
+    let pool = blocks(4).build(arena.clone()).unwrap();
+    for pages in [2, 2, 1, 3] {
+        assert_eq!(pool.prime(pages).unwrap(), pages.max(pool.stats().pages));
+        assert!(pool.stats().pages <= pages.max(2));
+    }
+    assert_rests(&pool, &arena);
+}
+
 /// Nobody has what it holds: not by a drain, not by need. Unless it was told to keep less.
 #[test]
 fn what_is_primed_is_kept_as_low_water_says() {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::cargo::{cargo, jobs, loom_target_dir, with_loom};
 use crate::models;
+use crate::report::Model;
 
 /// What a whole run must have explored: the scenarios, and the twin of each. A model that
 /// is renamed is renamed here; one that vanishes is missed.
@@ -22,6 +23,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "bound/last_page",
     "bound/commits_late",
     "refused/while_others_wait",
+    "refused/as_it_asks",
     "refused/told_to_nobody",
     "refused/by_a_panic",
     "refused/by_a_late_panic",
@@ -84,8 +86,10 @@ pub(crate) const EXPECTED: &[&str] = &[
     "alloc_async/another_task",
     "alloc_async/keeps_first_waker",
     "choose/commit_against_commit",
+    "choose/commit_against_commit/first",
     "choose/forgets_the_loser",
     "choose/commit_against_nack",
+    "choose/commit_against_moment",
     "choose/kick_against_nack",
     "choose/forgets_at_its_deadline",
     "choose/dropped_future",
@@ -102,6 +106,8 @@ pub(crate) const EXPECTED: &[&str] = &[
     "choose/closed_quietly",
     "choose/nack_told",
     "choose/nack_noted",
+    "choose/nack_comes_last",
+    "choose/nack_comes_first",
     "windows/thief",
     "windows/without",
     "windows/strict",
@@ -148,6 +154,8 @@ pub(crate) const EXPECTED: &[&str] = &[
     "limit/taken_before_commit",
     "limit/raised_for_waiter",
     "limit/raised_quietly",
+    "limit/lowered_beside_waiter",
+    "limit/lowered_late",
     "limit/lowered_and_raised",
     "limit/lowered_below_want",
     "limit/lowered_piece_by_piece",
@@ -234,6 +242,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "pins/first_pin_against_first_pin",
     "pins/first_pins_wait",
     "pins/last_unpin_against_first_pin",
+    "pins/two_unpins_after_move",
     "pins/two_pins_against_move",
     "pins/move_against_move",
     "pins/drop_against_move",
@@ -242,6 +251,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "pins/pins_before_open",
     "pins/closes_afterwards",
     "pins/tells_nobody",
+    "pins/last_of_two_tells_nobody",
     "pins/unpins_without_release",
     "pins/moves_without_acquire",
     "pins/moves_without_release",
@@ -250,7 +260,7 @@ pub(crate) const EXPECTED: &[&str] = &[
 
 /// Runs the models whose names have the filter in them, or all. `record`: writes what is recorded of
 /// executions to `loom-tests/recordings/`, rather than comparing it with what is there.
-pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<()> {
+pub(crate) fn run(filter: Option<&str>, record: bool) -> anyhow::Result<Vec<Model>> {
     let mut command = command(filter);
     if record {
         command.env("LOOM_RECORD", "1");

@@ -3,7 +3,8 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `features` builds the feature matrix;
+//! drops async operations wherever they await; `verify` runs all that checks a promise and writes down what it
+//! said; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` and `hardening` say what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -21,6 +22,7 @@ mod shuttle;
 mod spin;
 mod steps;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,8 @@ enum Task {
         /// Check only the cases with this in their names
         filter: Option<String>,
     },
+    /// All that checks the promises, and docs/VERIFICATION.md: which promise by which method, how much was explored
+    Verify(verify::Args),
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
@@ -70,11 +74,12 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Features => features::check(false),
-        Task::Loom { filter, record } => loom::run(filter.as_deref(), record),
-        Task::Mutants(args) => mutants::run(&args),
+        Task::Loom { filter, record } => loom::run(filter.as_deref(), record).map(drop),
+        Task::Mutants(args) => mutants::run(&args).map(drop),
         Task::Cancel => cancel::run(),
-        Task::Shuttle(options) => shuttle::run(&options),
-        Task::Spin { filter } => spin::run(filter.as_deref()),
+        Task::Shuttle(options) => shuttle::run(&options).map(drop),
+        Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
+        Task::Verify(args) => verify::run(&args),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Hardening => hardening::run(),

@@ -27,7 +27,7 @@ pub(crate) fn run(
     filter: Option<&str>,
     expected: &[&str],
     directory: &Path,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Model>> {
     // By what they report as, not by the test functions' names.
     if let Some(filter) = filter {
         command.env("LOOM_ONLY", filter);
@@ -65,10 +65,11 @@ pub(crate) fn run(
     if let Some(filter) = filter {
         ensure!(models.tally.models > 0, "no model ran: none has `{filter}` in its name");
     } else {
-        let missing: Vec<_> = expected.iter().filter(|name| !models.names.contains(**name)).collect();
+        let ran: HashSet<_> = models.ended.iter().map(|model| &*model.name).collect();
+        let missing: Vec<_> = expected.iter().filter(|name| !ran.contains(**name)).collect();
         ensure!(missing.is_empty(), "models that should have run and did not: {missing:?}");
     }
-    Ok(())
+    Ok(models.ended)
 }
 
 /// What one run writes, under the target directory. Named for this process, so
@@ -102,7 +103,7 @@ struct Models {
     report: File,
     unread: Vec<u8>,
     tally: Tally,
-    names: HashSet<String>,
+    ended: Vec<Model>,
     /// Lines that are no model's. They fail the run when it has ended.
     refused: u64,
 }
@@ -113,7 +114,7 @@ impl Models {
             report: File::open(report)?,
             unread: Vec::new(),
             tally: Tally::default(),
-            names: HashSet::new(),
+            ended: Vec::new(),
             refused: 0,
         })
     }
@@ -144,7 +145,7 @@ impl Models {
                     }
                     writeln!(out, "{model}")?;
                     self.tally.add(&model);
-                    self.names.insert(model.name);
+                    self.ended.push(model);
                 }
                 Err(why) => {
                     writeln!(out, "not a model's line ({why:#}): {line:?}")?;

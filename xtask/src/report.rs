@@ -14,14 +14,15 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 /// One model's line.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Model {
     pub(crate) name: String,
-    executions: u64,
-    seconds: f64,
-    kind: String,
+    pub(crate) executions: u64,
+    pub(crate) seconds: f64,
+    pub(crate) kind: String,
     verdict: String,
 }
 
@@ -50,7 +51,7 @@ impl Model {
         })
     }
 
-    fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.kind.starts_with("bounded: ")
     }
 }
@@ -116,7 +117,7 @@ pub(crate) fn take_lines(read: &mut Vec<u8>) -> Vec<String> {
 }
 
 /// The number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -8,9 +8,10 @@ use clap::Args;
 
 use crate::cargo::{cargo, jobs, shuttle_target_dir, with_shuttle};
 use crate::models;
+use crate::report::Model;
 
 /// What a whole run must have run: the worlds, and their twins.
-const EXPECTED: &[&str] = &[
+pub(crate) const EXPECTED: &[&str] = &[
     "large/storm",
     "large/storm/classic",
     "large/storm/status_quo",
@@ -66,7 +67,7 @@ pub(crate) struct Options {
 }
 
 /// Runs them. Schedules that fail are kept, and named in what is shown then.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &Options) -> anyhow::Result<Vec<Model>> {
     ensure!(options.iterations != Some(0), "no schedules: --iterations is zero");
     let directory = std::path::absolute(shuttle_target_dir())?;
     let schedules = directory.join("schedules");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::cargo::{is_there, target_dir};
 
@@ -57,8 +58,23 @@ pub(crate) fn missing() -> Option<String> {
     }
 }
 
+/// What came of a case.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub(crate) name: String,
+    pub(crate) property: String,
+    pub(crate) states: f64,
+    pub(crate) holds: bool,
+}
+
+/// The names of all cases.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    CASES.iter().map(|case| case.name)
+}
+
 /// Checks the cases with this in their names, or all.
-pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<Vec<Checked>> {
     if let Some(missing) = missing() {
         bail!("{missing}");
     }
@@ -67,16 +83,13 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
         CASES.iter().filter(|case| filter.is_none_or(|part| case.name.contains(part))).collect();
     ensure!(!chosen.is_empty(), "no case has `{}` in its name", filter.unwrap_or_default());
     println!("{:<38}{:<10}{:>12}  verdict", "case", "property", "states");
-    for case in chosen {
-        case.check(&specification.join(SPECIFICATION))?;
-    }
-    Ok(())
+    chosen.into_iter().map(|case| case.check(&specification.join(SPECIFICATION))).collect()
 }
 
 impl Case {
     /// # Errors
     /// It is not as it must be. A counterexample is kept, and how it is shown is said.
-    fn check(&self, specification: &Path) -> anyhow::Result<()> {
+    fn check(&self, specification: &Path) -> anyhow::Result<Checked> {
         let dir = self.directory()?;
         fs::copy(specification, dir.join(SPECIFICATION)).context("docs/spec/pool.pml cannot be copied")?;
         output(Command::new("spin").arg("-a").args(self.flags).arg(SPECIFICATION).current_dir(&dir))?;
@@ -98,7 +111,13 @@ impl Case {
         }
         let verdict = if self.holds { "holds" } else { "caught: somebody waits for ever" };
         println!("{:<38}{:<10}{:>12.0}  {verdict}", self.name, self.property, found.states);
-        fs::remove_dir_all(&dir).with_context(|| format!("{} cannot be removed", dir.display()))
+        fs::remove_dir_all(&dir).with_context(|| format!("{} cannot be removed", dir.display()))?;
+        Ok(Checked {
+            name: self.name.into(),
+            property: self.property.into(),
+            states: found.states,
+            holds: self.holds,
+        })
     }
 
     /// An empty one, of its own.

@@ -114,11 +114,11 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
     }
 
     match spin::missing() {
-        None => steps.run("specification", || spin::run(None))?,
+        None => steps.run("specification", || spin::run(None).map(drop))?,
         Some(why) => steps.skip("specification", why),
     }
-    steps.run("loom models", || loom::run(None, false))?;
-    steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()))?;
+    steps.run("loom models", || loom::run(None, false).map(drop))?;
+    steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()).map(drop))?;
 
     steps.run("documentation", || {
         cargo::run(with_strict_rustdoc(

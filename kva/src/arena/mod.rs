@@ -50,6 +50,7 @@ pub use allocator::empty_block;
 mod client;
 mod error;
 mod holding;
+mod inner;
 mod kept;
 mod reclaim;
 mod regions;
@@ -60,25 +61,23 @@ mod todo;
 
 pub use client::{Client, ClientError};
 pub use error::{AllocError, ArenaError, FreeError, SpanAtError};
+use inner::Inner;
 use kept::Kept;
 pub use reclaim::{Reclaim, Shortage};
-use regions::{Place, Regions};
+use regions::Place;
 pub use relocate::{Relocate, Relocation};
 pub use sleeper::Alloc;
-use state::State;
-use todo::Todo;
 
 use crate::clients::NOBODY;
 use crate::clock::{Clock, NEVER};
 use crate::grow::{Answer, Claim, Grow, GrowId};
-use crate::holds::{Holders, Holds};
 use crate::placement::Placement;
 use crate::region::Region;
 use crate::requests::{Asker, Request};
 use crate::shape::{Shape, Span};
-use crate::space::{Busy, Runs, Space};
+use crate::space::Runs;
 use crate::stats::ArenaStats;
-use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
+use crate::sync::Arc;
 
 /// A grow token as arenas take it.
 ///
@@ -175,152 +174,6 @@ pub struct Arena {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    id: u32,
-    quantum: usize,
-    bypass: u32,
-    state: Mutex<State>,
-    /// What others may know of the queue without the lock.
-    clock: Arc<Clock>,
-    holds: Holds,
-    /// By first quantum.
-    holders: Holders,
-    _leak: LeakCheck,
-    /// Last, so that memory is unmapped when nothing refers to it.
-    regions: Regions,
-}
-
-impl Inner {
-    /// Frees what was taken and is not handed out. A client that relocates may have said meanwhile that
-    /// it does not need it.
-    fn give_back(&self, span: Span) {
-        self.change(|state, _| state.check_held(span).map(|()| state.give(span.busy()))).ok();
-    }
-
-    const fn span(&self, busy: Busy) -> Span {
-        Span { start: busy.start, len: busy.len, serial: busy.serial, arena: self.id }
-    }
-
-    /// Backs a span with memory, or frees it again.
-    #[inline]
-    fn commit(&self, span: Span) -> Result<Span, AllocError> {
-        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
-    }
-
-    #[cold]
-    fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
-        let committed = self.regions.commit(span, self.quantum);
-        committed.map(|()| span).map_err(|error| {
-            self.give_back(span);
-            AllocError::Commit(error.kind())
-        })
-    }
-
-    /// Takes a span where there is more to it than that. Out of line: most takings need neither
-    /// this nor what it has on its stack.
-    #[cold]
-    fn look(
-        &self,
-        state: MutexGuard<'_, State>,
-        placement: &Placement,
-        client: u16,
-    ) -> Result<Span, AllocError> {
-        let taken = self.change_locked(state, |state, _| {
-            let taken = state.look(self, placement, client, NEVER)?;
-            taken.map(|span| Kept::new(self, span)).ok_or(AllocError::Scarce)
-        });
-        self.commit(taken?.into_span())
-    }
-
-    /// Decides under the lock, acts after it.
-    fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
-        self.change_locked(self.lock(), decide)
-    }
-
-    /// As [`change`](Self::change), by whoever has the lock already.
-    fn change_locked<R>(
-        &self,
-        state: MutexGuard<'_, State>,
-        decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
-    ) -> R {
-        let mut todo = Todo::new(self);
-        let result;
-        // After both, so that the lock is dropped before them, also by a panic.
-        let mut state = state;
-        result = decide(&mut state, &mut todo);
-        state.settle(&mut todo);
-        drop(state);
-        todo.act();
-        result
-    }
-
-    fn release(&self, mut span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
-        if span.arena != self.id {
-            return Err(FreeError::ForeignArena(span));
-        }
-        self.note_puts(span);
-        if self.regions.decommit_any(span) {
-            span = self.decommit(span)?;
-        }
-        let mut state = self.lock();
-        if claim.is_none() && state.give_at_rest(span)? {
-            return Ok(Heir::Gone);
-        }
-        self.give(state, span, claim)
-    }
-
-    /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
-    /// is changed first, so that a second free of the old one is an error all the while.
-    #[cold]
-    fn decommit(&self, span: Span) -> Result<Span, FreeError> {
-        let mut state = self.lock();
-        state.check_held(span)?;
-        let span = self.span(state.renew(span.busy()));
-        drop(state);
-        self.regions.decommit(span, self.quantum);
-        Ok(span)
-    }
-
-    /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
-    #[cold]
-    fn give(
-        &self,
-        state: MutexGuard<'_, State>,
-        span: Span,
-        claim: Option<Claim<'_>>,
-    ) -> Result<Heir, FreeError> {
-        self.change_locked(state, |state, todo| {
-            state.check_held(span)?;
-            let Some(claim) = claim else {
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let Some(at) = state.requests.find_claim(claim.id()) else {
-                if claim.is_open() && !state.requests.is_answered(claim.id()) {
-                    state.stays(span.busy());
-                    state.requests.park(claim.id(), span);
-                    return Ok(Heir::Claimant);
-                }
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let &Request { placement, client, .. } = state.requests.get(at);
-            if !state.suits(span.busy(), &placement, client) {
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            }
-            let kept = self.span(state.pass_on(span.busy(), &placement, client));
-            // A token may have been withdrawn and not yet forgotten.
-            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
-        })
-    }
-
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-}
-
 impl Arena {
     /// How many later requests may overtake a waiting one, for each quantum that it waits for,
     /// unless [`with_bypass`](Self::with_bypass) says otherwise.
@@ -341,20 +194,7 @@ impl Arena {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
-        let space = Space::of(regions::runs(&region, quantum)?);
-        let quanta = space.size() as usize;
-        let regions = Regions::new(region, quantum)?;
-        let inner = Inner {
-            id: unique_id(),
-            quantum,
-            bypass,
-            state: Mutex::new(State::new(space)),
-            clock: Arc::new(Clock::new()),
-            holds: Holds::new(),
-            holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
-            _leak: LeakCheck::new(),
-            regions,
-        };
+        let inner = Inner::new(region, quantum, bypass)?;
         let arena = Self { client: None, inner: Arc::new(inner) };
         arena.make_known();
         Ok(arena)

@@ -51,8 +51,9 @@ pub(super) struct Bench<'a> {
     tree: &'a Tree,
 }
 
-/// The programs that judges are in, by the name of the test or the package.
-pub(super) type Built = HashMap<String, PathBuf>;
+/// The programs that judges are in, by their package and, within it, the name of the test or of the
+/// package again.
+pub(super) type Built = HashMap<(String, String), PathBuf>;
 
 impl<'a> Bench<'a> {
     pub(super) const fn new(tree: &'a Tree) -> Self {
@@ -68,7 +69,7 @@ impl<'a> Bench<'a> {
         let mut models = cargo();
         models.args(["test", "--release", "--no-run", "-p", "loom-tests"]);
         let mut units = cargo();
-        units.args(["test", "--no-run", "--lib"]).arg("--target-dir").arg(&dir);
+        units.args(["test", "--no-run"]).arg("--target-dir").arg(&dir);
         let (mut any_model, mut any_unit) = (false, false);
         for judge in judges {
             match judge {
@@ -76,8 +77,12 @@ impl<'a> Bench<'a> {
                     models.args(["--test", test]);
                     any_model = true;
                 }
-                Judge::Unit { package, .. } => {
+                Judge::Unit { package, test, .. } => {
                     units.args(["-p", package]);
+                    match test {
+                        None => units.arg("--lib"),
+                        Some(test) => units.args(["--test", test]),
+                    };
                     any_unit = true;
                 }
             }
@@ -104,7 +109,10 @@ impl<'a> Bench<'a> {
             match message? {
                 Message::CompilerArtifact(artifact) if artifact.profile.test => {
                     if let Some(program) = artifact.executable {
-                        built.insert(artifact.target.name, program.into());
+                        // A package is named as its folder is.
+                        let package = artifact.manifest_path.parent().and_then(|dir| dir.file_name());
+                        let package = package.context("a package has a folder")?.to_owned();
+                        built.insert((package, artifact.target.name), program.into());
                     }
                 }
                 Message::CompilerMessage(told) if told.message.message.starts_with("aborting") => {}
@@ -128,9 +136,12 @@ impl<'a> Bench<'a> {
     pub(super) fn ask(&self, judge: &Judge, built: &Built) -> anyhow::Result<Verdict> {
         let (program, arguments, package) = match judge {
             Judge::Model { test, .. } => (test, vec!["--nocapture", "--test-threads=1"], "loom-tests"),
-            Judge::Unit { package, unit } => (package, vec!["--exact", unit], &**package),
+            Judge::Unit { package, test, unit } => {
+                (test.as_ref().unwrap_or(package), vec!["--exact", unit], &**package)
+            }
         };
-        let path = built.get(program).with_context(|| format!("no program has {judge}"))?;
+        let path = built.get(&(package.to_owned(), program.clone()));
+        let path = path.with_context(|| format!("no program has {judge}"))?;
         let mut command = Command::new(path);
         command.args(arguments).current_dir(self.tree.root().join(package)).stdin(Stdio::null());
         if let Judge::Model { model, .. } = judge {

@@ -32,15 +32,16 @@ pub(super) struct Mutant {
 pub(super) enum Judge {
     /// A model, in this file of `loom-tests/tests`.
     Model { test: String, model: String },
-    /// A unit test of this package, by its path.
-    Unit { package: String, unit: String },
+    /// A unit test of this package, by its path; or one in this file of the package's `tests`.
+    Unit { package: String, test: Option<String>, unit: String },
 }
 
 impl fmt::Display for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model { model, .. } => f.pad(model),
-            Self::Unit { package, unit } => f.pad(&format!("{package}: {unit}")),
+            Self::Unit { package, test: None, unit } => f.pad(&format!("{package}: {unit}")),
+            Self::Unit { package, test: Some(test), unit } => f.pad(&format!("{package}: {test}: {unit}")),
         }
     }
 }

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use judge::{Bench, Verdict};
 use list::{Judge, Mutant};
@@ -35,7 +35,7 @@ use tree::Tree;
 /// So long may a judge take, once it is built.
 const LIMIT: Duration = Duration::from_mins(1);
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Only the mutants with any of these in their names, files, promises or judges
     filters: Vec<String>,
@@ -51,22 +51,23 @@ pub(crate) struct Args {
 }
 
 /// What came of one.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    mutant: &'a str,
-    promise: &'a str,
-    rule: &'a str,
-    judge: String,
-    outcome: Outcome,
-    executions: Option<u64>,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) mutant: String,
+    pub(crate) promise: String,
+    pub(crate) rule: String,
+    /// The model, or the test, that was to fail.
+    pub(crate) judge: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) executions: Option<u64>,
     seconds: f64,
     /// How it failed, or why it may hold, or what is wrong with the mutant.
     message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+pub(crate) enum Outcome {
     Caught,
     /// Not caught, and there is an argument that nobody can.
     Equivalent,
@@ -94,7 +95,7 @@ impl Outcome {
 }
 
 /// Judges the mutants that are asked for, or all.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<Vec<Row>> {
     let all = list::load()?;
     let is_chosen =
         |mutant: &&Mutant| args.filters.is_empty() || args.filters.iter().any(|part| mutant.has(part));
@@ -105,7 +106,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             println!("{:<40} {:<4} {:<44} {}", mutant.name, mutant.promise, mutant.judge, mutant.rule);
         }
         println!("{} mutants", chosen.len());
-        return Ok(());
+        return Ok(Vec::new());
     }
     let tree = Tree::copy()?;
     for mutant in &all {
@@ -145,9 +146,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         count(Outcome::Caught),
         count(Outcome::Equivalent)
     );
-    let bad: Vec<_> = rows.iter().filter(|row| !row.outcome.is_good()).map(|row| row.mutant).collect();
+    let bad: Vec<_> = rows.iter().filter(|row| !row.outcome.is_good()).map(|row| &*row.mutant).collect();
     ensure!(bad.is_empty(), "not caught as they should be: {}", bad.join(", "));
-    Ok(())
+    Ok(rows)
 }
 
 /// Without a mutant no judge may fail: what fails anyway judges nothing.
@@ -174,7 +175,7 @@ fn judges_do_not_fail(bench: &Bench<'_>, chosen: &[&Mutant]) -> anyhow::Result<(
 }
 
 /// Puts one mutant into the tree, asks its judge, and takes it out again.
-fn judged<'a>(mutant: &'a Mutant, tree: &Tree, bench: &Bench<'_>) -> anyhow::Result<Row<'a>> {
+fn judged(mutant: &Mutant, tree: &Tree, bench: &Bench<'_>) -> anyhow::Result<Row> {
     let original = tree.read(&mutant.file)?;
     tree.write(&mutant.file, &mutant.apply(&original)?)?;
     let mut started = Instant::now();
@@ -201,9 +202,9 @@ fn judged<'a>(mutant: &'a Mutant, tree: &Tree, bench: &Bench<'_>) -> anyhow::Res
         Ok(Verdict::Silent) => (Outcome::Survived, None, format!("no end in {} s", LIMIT.as_secs())),
     };
     let message: String = message.replace('\n', " ").chars().take(160).collect();
-    let (promise, rule) = (&*mutant.promise, &*mutant.rule);
+    let (name, promise, rule) = (mutant.name.clone(), mutant.promise.clone(), mutant.rule.clone());
     let judge = mutant.judge.to_string();
-    Ok(Row { mutant: &mutant.name, promise, rule, judge, outcome, executions, seconds, message })
+    Ok(Row { mutant: name, promise, rule, judge, outcome, executions, seconds, message })
 }
 
 /// Where everything of this is kept.

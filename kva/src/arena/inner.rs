@@ -1,0 +1,180 @@
+//! What an arena's handles share, and how it is changed: decided under the lock, acted upon after it.
+
+use super::kept::Kept;
+use super::regions::{self, Regions};
+use super::state::State;
+use super::todo::Todo;
+use super::{AllocError, ArenaError, FreeError, Heir};
+use crate::clock::{Clock, NEVER};
+use crate::grow::Claim;
+use crate::holds::{Holders, Holds};
+use crate::placement::Placement;
+use crate::region::Region;
+use crate::requests::Request;
+use crate::shape::Span;
+use crate::space::{Busy, Space};
+use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
+
+/// What all handles share.
+pub(super) struct Inner {
+    pub(super) id: u32,
+    pub(super) quantum: usize,
+    pub(super) bypass: u32,
+    pub(super) state: Mutex<State>,
+    /// What others may know of the queue without the lock.
+    pub(super) clock: Arc<Clock>,
+    pub(super) holds: Holds,
+    /// By first quantum.
+    pub(super) holders: Holders,
+    _leak: LeakCheck,
+    /// Last, so that memory is unmapped when nothing refers to it.
+    pub(super) regions: Regions,
+}
+
+impl Inner {
+    pub(super) fn new(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
+        let space = Space::of(regions::runs(&region, quantum)?);
+        let quanta = space.size() as usize;
+        let regions = Regions::new(region, quantum)?;
+        Ok(Self {
+            id: unique_id(),
+            quantum,
+            bypass,
+            state: Mutex::new(State::new(space)),
+            clock: Arc::new(Clock::new()),
+            holds: Holds::new(),
+            holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
+            _leak: LeakCheck::new(),
+            regions,
+        })
+    }
+
+    /// Frees what was taken and is not handed out. A client that relocates may have said meanwhile that
+    /// it does not need it.
+    pub(super) fn give_back(&self, span: Span) {
+        self.change(|state, _| state.check_held(span).map(|()| state.give(span.busy()))).ok();
+    }
+
+    pub(super) const fn span(&self, busy: Busy) -> Span {
+        Span { start: busy.start, len: busy.len, serial: busy.serial, arena: self.id }
+    }
+
+    /// Backs a span with memory, or frees it again.
+    #[inline]
+    pub(super) fn commit(&self, span: Span) -> Result<Span, AllocError> {
+        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
+    }
+
+    #[cold]
+    pub(super) fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
+        let committed = self.regions.commit(span, self.quantum);
+        committed.map(|()| span).map_err(|error| {
+            self.give_back(span);
+            AllocError::Commit(error.kind())
+        })
+    }
+
+    /// Takes a span where there is more to it than that. Out of line: most takings need neither
+    /// this nor what it has on its stack.
+    #[cold]
+    pub(super) fn look(
+        &self,
+        state: MutexGuard<'_, State>,
+        placement: &Placement,
+        client: u16,
+    ) -> Result<Span, AllocError> {
+        let taken = self.change_locked(state, |state, _| {
+            let taken = state.look(self, placement, client, NEVER)?;
+            taken.map(|span| Kept::new(self, span)).ok_or(AllocError::Scarce)
+        });
+        self.commit(taken?.into_span())
+    }
+
+    /// Decides under the lock, acts after it.
+    pub(super) fn change<R>(&self, decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R) -> R {
+        self.change_locked(self.lock(), decide)
+    }
+
+    /// As [`change`](Self::change), by whoever has the lock already.
+    pub(super) fn change_locked<R>(
+        &self,
+        state: MutexGuard<'_, State>,
+        decide: impl FnOnce(&mut State, &mut Todo<'_>) -> R,
+    ) -> R {
+        let mut todo = Todo::new(self);
+        let result;
+        // After both, so that the lock is dropped before them, also by a panic.
+        let mut state = state;
+        result = decide(&mut state, &mut todo);
+        state.settle(&mut todo);
+        drop(state);
+        todo.act();
+        result
+    }
+
+    pub(super) fn release(&self, mut span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
+        if span.arena != self.id {
+            return Err(FreeError::ForeignArena(span));
+        }
+        self.note_puts(span);
+        if self.regions.decommit_any(span) {
+            span = self.decommit(span)?;
+        }
+        let mut state = self.lock();
+        if claim.is_none() && state.give_at_rest(span)? {
+            return Ok(Heir::Gone);
+        }
+        self.give(state, span, claim)
+    }
+
+    /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
+    /// is changed first, so that a second free of the old one is an error all the while.
+    #[cold]
+    pub(super) fn decommit(&self, span: Span) -> Result<Span, FreeError> {
+        let mut state = self.lock();
+        state.check_held(span)?;
+        let span = self.span(state.renew(span.busy()));
+        drop(state);
+        self.regions.decommit(span, self.quantum);
+        Ok(span)
+    }
+
+    /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
+    #[cold]
+    pub(super) fn give(
+        &self,
+        state: MutexGuard<'_, State>,
+        span: Span,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Heir, FreeError> {
+        self.change_locked(state, |state, todo| {
+            state.check_held(span)?;
+            let Some(claim) = claim else {
+                state.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let Some(at) = state.requests.find_claim(claim.id()) else {
+                if claim.is_open() && !state.requests.is_answered(claim.id()) {
+                    state.stays(span.busy());
+                    state.requests.park(claim.id(), span);
+                    return Ok(Heir::Claimant);
+                }
+                state.give(span.busy());
+                return Ok(Heir::Gone);
+            };
+            let &Request { placement, client, .. } = state.requests.get(at);
+            if !state.suits(span.busy(), &placement, client) {
+                state.give(span.busy());
+                return Ok(Heir::Gone);
+            }
+            let kept = self.span(state.pass_on(span.busy(), &placement, client));
+            // A token may have been withdrawn and not yet forgotten.
+            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
+        })
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
