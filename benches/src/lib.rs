@@ -9,6 +9,7 @@
 //! | [`contestants`] | the table of who takes part in what |
 //! | [`case`] | one subject in one workload, ready to be measured |
 //! | [`criterion`] | cases as benches of Criterion |
+//! | `hardening` | the feature of that name: hardened pools, and what is timed of them |
 //! | [`results`] | what a run of the contest writes down |
 //!
 //! The binary `contest` measures cases in interleaved rounds; `cargo bench` measures the same ones
@@ -22,6 +23,8 @@ pub mod case;
 pub mod contestants;
 #[cfg(not(loom))]
 pub mod criterion;
+#[cfg(all(feature = "hardening", not(loom)))]
+pub mod hardening;
 #[cfg(not(loom))]
 mod overtakes;
 #[cfg(not(loom))]

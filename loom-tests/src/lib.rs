@@ -16,6 +16,8 @@
 //!   that keeps nothing for who waits.
 //! - [`paged`] has a page that is pinned and moved, of scripted memory, and gates that lack a part
 //!   of the protocol.
+//! - `quarantined` has pools that keep what was put from who comes next: that of production, and a
+//!   naive one; only under a model checker, where the pool has the feature for it.
 //! - [`record`] notes what happens in an execution, for who wants to draw it.
 
 pub mod asking;
@@ -28,6 +30,8 @@ pub mod historical;
 pub mod naive;
 pub mod naive_arena;
 pub mod paged;
+#[cfg(loom)]
+pub mod quarantined;
 pub mod record;
 pub mod run;
 pub mod world;

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
 use kva::{Arena, Region, Shape, Span};
-use pool::{Backend, Builder, GetError, PoolStats, RawPool};
+use pool::{Backend, Builder, GetError, PoolStats, PutError, RawPool};
 
 /// The quantum of the arenas here, and the size of an item.
 pub const QUANTUM: usize = 64;
@@ -120,9 +120,16 @@ pub fn get<B: Backend>(pool: &RawPool<B>) -> Result<Item, GetError<B::Error>> {
 /// # Panics
 /// If it is not out.
 pub fn put<B: Backend>(pool: &RawPool<B>, item: impl Into<Item>) {
-    let Item(item) = item.into();
+    try_put(pool, item.into()).expect("an item that is out");
+}
+
+/// Puts what may not be out.
+///
+/// # Errors
+/// It is not.
+pub fn try_put<B: Backend>(pool: &RawPool<B>, Item(item): Item) -> Result<(), PutError> {
     // SAFETY: nobody reads or writes items in these worlds.
-    unsafe { pool.put(item) }.expect("an item that is out");
+    unsafe { pool.put(item) }
 }
 
 /// Asserts P6, once everything has been put: drained, the pool holds `low` pages, nothing

@@ -9,6 +9,7 @@ use crate::backend::{Backend, ObjectFactory, Place};
 use crate::core::Limits;
 use crate::error::{ConfigError, ConstructError};
 use crate::handle::Handle;
+use crate::hardening::Hardening;
 use crate::object::Lifecycle;
 use crate::raw::RawPool;
 use crate::timer::Timer;
@@ -21,6 +22,7 @@ pub(crate) struct Setup {
     pub(crate) items_per_page: Option<u32>,
     pub(crate) limits: Limits,
     pub(crate) timer: Option<Timer>,
+    pub(crate) hardening: Option<Hardening>,
 }
 
 /// Objects of type `T`, how they are constructed and reset: what
@@ -131,7 +133,7 @@ impl<Of> Builder<Of> {
             reserve: 0,
             rounds: None,
         };
-        Self { of, setup: Setup { name: None, items_per_page: None, limits, timer: None } }
+        Self { of, setup: Setup { name: None, items_per_page: None, limits, timer: None, hardening: None } }
     }
 
     /// What people call the pool. A pool with a name is [registered](crate::registered).

@@ -256,7 +256,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// An operation in which nobody had to wait.
-    fn note_calm(&self, state: &mut State<B>) {
+    pub(crate) fn note_calm(&self, state: &mut State<B>) {
         if state.note_calm() {
             // Under the lock, as the bias asks.
             self.bias.restore();

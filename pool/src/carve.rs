@@ -9,6 +9,8 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
+use crate::hardening::Margin;
+
 /// How a page is carved into items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Carve {
@@ -20,6 +22,8 @@ pub(crate) struct Carve {
     pub(crate) page: Layout,
     /// Pages start at multiples of this.
     pub(crate) granule: usize,
+    /// What of a page is no item's on purpose.
+    pub(crate) margin: Option<Margin>,
 }
 
 /// Why items cannot be carved from pages.
@@ -33,6 +37,9 @@ pub(crate) enum CarveError {
     TooManyItems(u32),
     #[error("pages of {items} items of {stride} bytes do not fit into the address space")]
     TooLarge { items: u32, stride: usize },
+    #[cfg(feature = "hardening")]
+    #[error("{0} items to a page, and a guard page after each: they have one each")]
+    Guarded(u32),
 }
 
 /// The most items a page may have: three values of an item's link are taken.
@@ -75,15 +82,26 @@ impl Carve {
             (bytes, bytes)
         };
         let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
-        Ok(Self { stride, items, page, granule: granule.max(align) })
+        Ok(Self { stride, items, page, granule: granule.max(align), margin: None })
     }
 
     /// What every item is good for: as long and as aligned as was asked for, or more so.
     pub(crate) fn item(&self) -> Layout {
-        // One to a page starts where the page does. Several are at multiples of the stride, in a
+        // One to a page starts where the page does, or as far behind that as it is led. Several are at multiples of the stride, in a
         // page that is aligned to its length, which is a larger power of two.
-        let align = if self.items == 1 { self.page.align() } else { 1 << self.stride.trailing_zeros() };
+        let align = if self.items > 1 {
+            1 << self.stride.trailing_zeros()
+        } else if self.lead() == 0 {
+            self.page.align()
+        } else {
+            self.page.align().min(1 << self.lead().trailing_zeros())
+        };
         Layout::from_size_align(self.stride, align).expect("a stride is a multiple of its alignment")
+    }
+
+    /// How far behind where a page starts, to its back-end, it starts to us.
+    pub(crate) fn lead(&self) -> usize {
+        self.margin.map_or(0, Margin::lead)
     }
 
     /// Where an item of the page at `base` starts.

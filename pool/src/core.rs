@@ -20,14 +20,15 @@ use crate::cache::{Depot, directory};
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
+use crate::hardening::{Hardened, Hardening, Quarantine, Unguarded};
 use crate::index::{At, Index};
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
-use crate::state::{Arrival, End, Fixed, State, Wanted};
+use crate::state::{Arrival, End, Fixed, NoPage, State, Wanted};
 use crate::stats::{Counts, PoolStats, outstanding};
 use crate::timer::Timer;
-use crate::todo::{Heir, Todo};
+use crate::todo::{Heir, Release, Todo};
 use crate::trace::event;
 use crate::waiter::{Class, Queue, Want, Watched, Watchers};
 use crate::waits::Waits;
@@ -47,6 +48,7 @@ pub(crate) struct Core<B: Backend> {
     pub(crate) timer: Option<Timer>,
     /// Destroys the object in an item, where objects are kept in them.
     pub(crate) destroy: Option<Destroy>,
+    pub(crate) hardened: Option<Hardened>,
     table: Arc<GrowTable>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) holds: Holds,
@@ -67,6 +69,11 @@ pub(crate) struct Kept<'a, B: Backend> {
 impl<'a, B: Backend> Kept<'a, B> {
     pub(crate) fn new(core: &'a Core<B>, loans: Loans) -> Self {
         Self { core, loans: Some(loans) }
+    }
+
+    #[cfg(feature = "hardening")]
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Loan> {
+        self.loans.iter().flat_map(|loans| std::iter::once(&loans.first).chain(loans.rest.iter()))
     }
 
     pub(crate) fn into_loans(mut self) -> Loans {
@@ -213,10 +220,16 @@ impl<B: Backend> Core<B> {
         name: Option<Box<str>>,
         timer: Option<Timer>,
         destroy: Option<Destroy>,
+        hardening: Option<Hardening>,
     ) -> Result<Arc<Self>, ConfigError> {
         limits.check(carve.items)?;
-        let pages = Pages::new(carve, limits.hard, destroy.is_some(), B::CREATES);
+        let chosen = hardening.as_ref();
+        let pages = Pages::new(carve, limits.hard, destroy.is_some(), B::CREATES, chosen);
         let pages = pages.ok_or(ConfigError::Tables { pages: limits.hard, items: carve.items })?;
+        let quarantine = Quarantine::of(chosen)?;
+        if quarantine.is_some() {
+            Quarantine::check_reserve(limits.reserve)?;
+        }
         let index = pages.index().clone();
         let table = GrowTable::new(limits.growing);
         let clock = backend.clock();
@@ -228,7 +241,8 @@ impl<B: Backend> Core<B> {
         };
         let bias = Bias::new();
         let items = limits.hard as usize * carve.items as usize;
-        let depot = Depot::new(!B::CREATES, limits.rounds, if limits.reserve > 0 { 0 } else { items });
+        let items = if limits.reserve > 0 { 0 } else { items };
+        let depot = Depot::new(!B::CREATES && hardening.is_none(), limits.rounds, items, quarantine);
         if depot.is_scarce() {
             bias.revoke();
         }
@@ -259,6 +273,7 @@ impl<B: Backend> Core<B> {
             name,
             timer,
             destroy,
+            hardened: hardening.map(|hardening| Hardened::of(hardening, carve.stride)),
             table,
             clock,
             holds: Holds::new(),
@@ -330,15 +345,19 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, page: B::Page, to: Heir) {
+    pub(crate) fn release(&self, Release { page, to, guarded }: Release<B::Page>) {
         let layout = self.carve.page;
+        if let Some(guarded) = guarded {
+            guarded.open();
+        }
         match to {
             Heir::Anybody => self.backend.release(page, layout),
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => {
                 let slot = HeldSlot::offered(self);
                 let back = self.backend.yield_to_older(page, layout, moment);
-                let back = back.map(|page| self.arrival(page));
+                // If it cannot be guarded again, it has gone.
+                let back = back.and_then(|page| self.arrival(page).ok());
                 slot.taken();
                 self.change(|state, _| state.offered(back));
             }
@@ -360,24 +379,37 @@ impl<B: Backend> Core<B> {
         self.state.lock().dismantle(todo);
     }
 
-    /// A page and where it starts.
+    /// A page and where it starts. If it cannot be guarded, it has gone back.
     ///
     /// # Panics
     /// If no page starts there, or the pool has it already: nothing that safe code is lent may be lent
     /// twice. Callers hold what fails its request then.
-    pub(crate) fn arrival(&self, page: B::Page) -> Arrival<B> {
+    pub(crate) fn arrival(&self, page: B::Page) -> Result<Arrival<B>, Unguarded> {
         let base = self.backend.base(&page);
         let align = self.carve.page.align();
         if !base.addr().get().is_multiple_of(align) {
             self.backend.release(page, self.carve.page);
             panic!("a back-end brought a page at {base:p}, which is not aligned to {align} bytes");
         }
-        if self.index.overlaps(base) {
+        let start = base.as_ptr().wrapping_add(self.carve.lead());
+        let start = NonNull::new(start).expect("a page does not wrap around the address space");
+        if self.index.overlaps(start) {
             // Whatever it is, what it stands for is in use.
             std::mem::forget(page);
             panic!("a back-end brought a page at {base:p}, which the pool has already");
         }
-        (page, base)
+        if let Some(margin) = self.carve.margin
+            && let Err(refused) = margin.close(base, self.carve.page.size())
+        {
+            self.backend.release(page, self.carve.page);
+            return Err(refused);
+        }
+        Ok((page, start))
+    }
+
+    /// How a grow ended that was answered so.
+    pub(crate) fn end_of(&self, answer: Result<B::Page, Refusal<B::Error>>) -> End<B> {
+        self.arrival(answer?).map_err(NoPage::Unguarded)
     }
 
     pub(crate) fn forget(&self, id: GrowId) {
@@ -394,6 +426,9 @@ impl<B: Backend> Core<B> {
 
     #[inline(always)]
     pub(crate) fn put(&self, ptr: NonNull<u8>) -> Result<(), PutError> {
+        if let Some(hardened) = &self.hardened {
+            return self.put_hardened(hardened, ptr);
+        }
         if self.put_cached_if_out(ptr) {
             return Ok(());
         }
@@ -415,6 +450,9 @@ impl<B: Backend> Core<B> {
     }
 
     fn put_by_lock(&self, loan: Loan) -> Result<(), PutError> {
+        if let Some(hardened) = &self.hardened {
+            return self.put_hardened(hardened, loan.ptr);
+        }
         self.note_puts(loan.slot);
         match self.put_at_rest(loan) {
             Ok(put) => put,
@@ -568,7 +606,7 @@ impl<B: Backend> Core<B> {
         if held {
             let slot = HeldSlot::gathering(self);
             if let Some(page) = as_nobody(|| self.backend.empty_page()) {
-                let arrival = self.arrival(page);
+                let arrival = self.arrival(page)?;
                 slot.taken();
                 let loan = self.change(|state, _| state.lend_new_page(arrival, want));
                 self.note_got(loan.slot);
@@ -584,7 +622,8 @@ impl<B: Backend> Core<B> {
         let slot = HeldSlot::gathering(self);
         match as_nobody(|| self.backend.try_page(self.carve.page)) {
             Ok(Some(page)) => {
-                let arrival = self.arrival(page);
+                let arrival =
+                    self.arrival(page).inspect_err(|_| self.change(|state, _| state.counts.refused += 1))?;
                 slot.taken();
                 Ok(Some(arrival))
             }
@@ -674,6 +713,7 @@ impl<B: Backend> Core<B> {
     pub(crate) fn set_critical_reserve(&self, items: u32) -> Result<(), ConfigError> {
         self.change_limits(|state| {
             check_reserve(items, state.ledger.limit(), self.carve.items)?;
+            state.depot.check_reserve(items)?;
             state.reserve = items;
             state.lowered = true;
             Ok(())
@@ -722,8 +762,8 @@ impl<B: Backend> Watched for Core<B> {
 impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
     fn finish(&self, id: GrowId, end: Result<B::Page, Refusal<B::Error>>) {
         let delivered = end.is_ok();
-        let mut unsaid = Unsaid::new(self, Some((id, Err(Refusal::Abandoned))));
-        unsaid.end = Some((id, end.map(|page| self.arrival(page))));
+        let mut unsaid = Unsaid::new(self, Some((id, Err(Refusal::Abandoned.into()))));
+        unsaid.end = Some((id, self.end_of(end)));
         drop(unsaid);
         // Last: a subscriber may panic.
         event!(self, "a request for a page ended", grow = id, delivered = delivered);

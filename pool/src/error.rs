@@ -103,6 +103,11 @@ pub enum GetError<E> {
     /// The constructor failed. The place went back to the pool.
     #[error("the constructor failed")]
     Construct(#[source] ConstructError),
+    /// The kernel refused the [guard page](crate::Hardening::guard_pages) after an item. The memory went
+    /// back to the back-end.
+    #[cfg(feature = "hardening")]
+    #[error("a page could not be guarded")]
+    Guard(#[source] crate::hardening::GuardError),
 }
 
 /// Why there is no item right now, for a getter that would not wait.
@@ -149,6 +154,11 @@ pub enum TryGetError<E> {
     /// The constructor failed. The place went back to the pool.
     #[error("the constructor failed")]
     Construct(#[source] ConstructError),
+    /// The kernel refused the [guard page](crate::Hardening::guard_pages) after an item. The memory went
+    /// back to the back-end.
+    #[cfg(feature = "hardening")]
+    #[error("a page could not be guarded")]
+    Guard(#[source] crate::hardening::GuardError),
 }
 
 /// Why a pool cannot be built as asked, or its limits not be changed. Nothing was changed.
@@ -220,5 +230,17 @@ pub enum ConfigError {
         pages: u32,
         /// Items a page.
         items: u32,
+    },
+    /// There is no memory for a [quarantine](crate::Hardening::quarantine) of so many items.
+    #[cfg(feature = "hardening")]
+    #[error("no memory for a quarantine of {0} items")]
+    Quarantine(usize),
+    /// A [quarantine](crate::Hardening::quarantine), and a reserve: what is in quarantine is not there
+    /// for critical getters, who would find the reserve short.
+    #[cfg(feature = "hardening")]
+    #[error("a quarantine beside a reserve of {reserve} items: what is in quarantine is no reserve")]
+    QuarantineAndReserve {
+        /// The reserve in items.
+        reserve: u32,
     },
 }

@@ -345,12 +345,12 @@ impl<'a, B: Backend> Getter<'a, B> {
                     match as_nobody(|| core.backend().ask(core.carve.page, grow)) {
                         Answer::Now(committed, answer) => {
                             // Before the token is given up: if this panics, it refuses itself.
-                            let answer = answer.map(|page| core.arrival(page));
-                            unsaid.end = Some((committed.into_id(), answer.map_err(Refusal::Error)));
+                            let end = core.end_of(answer.map_err(Refusal::Error));
+                            unsaid.end = Some((committed.into_id(), end));
                             continue;
                         }
                         Answer::Late(committed) => {
-                            unsaid.end = Some((committed.into_id(), Err(Refusal::TimedOut)));
+                            unsaid.end = Some((committed.into_id(), Err(Refusal::TimedOut.into())));
                             continue;
                         }
                         Answer::Driven(work) => progress.works.0.push((id, work)),

@@ -41,10 +41,14 @@ impl<B: Backend> Handle<B> {
         destroy: Option<Destroy>,
     ) -> Result<Self, ConfigError> {
         let granule = backend.granule().ok_or(ConfigError::NoMemory)?;
-        let carve = Carve::new(item, granule, setup.items_per_page);
+        let carve = match &setup.hardening {
+            Some(hardening) => hardening.carve(item, granule, setup.items_per_page),
+            None => Carve::new(item, granule, setup.items_per_page),
+        };
         let carve = carve.map_err(|error| ConfigError::Items(error.to_string()))?;
         let registered = setup.name.is_some();
-        let core = Core::new(backend, carve, setup.limits, setup.name, setup.timer, destroy)?;
+        let Setup { name, limits, timer, hardening, .. } = setup;
+        let core = Core::new(backend, carve, limits, name, timer, destroy, hardening)?;
         if registered {
             registry::add(&core);
         }

@@ -29,6 +29,7 @@ use kva::sync::CHECKED;
 use kva::sync::unseen::{AtomicU32, AtomicUsize, SetOnce, StaticRef, zeroed};
 
 use crate::carve::Carve;
+use crate::hardening::Traces;
 use crate::loan::Slot;
 
 /// Marks of items, where others have their link in a chain of free items: who is out, who is in a
@@ -54,13 +55,16 @@ struct Segment {
     callers: Box<[Caller]>,
     /// Which client has it, where that is tracked.
     holders: Holders,
+    /// Where each item was got and put last, if that is kept.
+    traces: Option<Traces>,
     /// Pages by where they start, open addressing: the page's place in this segment plus one; 0: none.
     buckets: Box<[AtomicU32]>,
 }
 
 impl Segment {
-    fn new(first_page: u32, pages: usize, items: usize) -> Option<Self> {
+    fn new(first_page: u32, pages: usize, items: usize, traced: bool) -> Option<Self> {
         let all = pages.checked_mul(items)?;
+        let traces = if traced { Some(Traces::new(all)?) } else { None };
         let buckets = pages.checked_mul(2)?.checked_next_power_of_two()?;
         Some(Self {
             first_page,
@@ -68,6 +72,7 @@ impl Segment {
             links: zeroed(all)?,
             callers: zeroed(if CHECKED { all } else { 0 })?,
             holders: Holders::new(all)?,
+            traces,
             buckets: zeroed(buckets)?,
         })
     }
@@ -164,14 +169,14 @@ pub(crate) enum At {
 
 impl Index {
     /// No pages, and room for so many. `None`: there is no memory for that.
-    pub(crate) fn new(carve: Carve, pages: u32) -> Option<Self> {
+    pub(crate) fn new(carve: Carve, pages: u32, traced: bool) -> Option<Self> {
         let inverse = (u64::MAX / carve.stride as u64).wrapping_add(1);
         let is_exact = carve.items == 1 || carve.page.size() as u64 <= 1 << 32;
         Some(Self {
             carve,
             page_bits: carve.page_of(usize::MAX),
             inverse: if is_exact { inverse } else { 0 },
-            first: Segment::new(0, pages as usize, carve.items as usize)?,
+            first: Segment::new(0, pages as usize, carve.items as usize, traced)?,
             later: [const { SetOnce::new() }; SEGMENTS],
         })
     }
@@ -194,7 +199,8 @@ impl Index {
         }
         // As many again, so that the segments suffice for any limit.
         let more = (pages as usize - room).max(room.min(u32::MAX as usize - room));
-        let segment = Segment::new(room as u32, more, self.carve.items as usize);
+        let traced = self.first.traces.is_some();
+        let segment = Segment::new(room as u32, more, self.carve.items as usize, traced);
         let free = self.later.iter().find(|segment| segment.get().is_none());
         match (segment, free) {
             (Some(segment), Some(free)) => {
@@ -265,6 +271,14 @@ impl Index {
         (&segment.holders, at * self.carve.items as usize + slot.index as usize)
     }
 
+    /// The traces of an item, if they are kept, and its place among them.
+    #[cfg(feature = "hardening")]
+    pub(crate) fn traces(&self, slot: Slot) -> Option<(&Traces, usize)> {
+        let (segment, at) = self.segment(slot.page);
+        let traces = segment.traces.as_ref()?;
+        Some((traces, at * self.carve.items as usize + slot.index as usize))
+    }
+
     /// Tells `f` who has the items that are out, where that is known: in builds that check.
     pub(crate) fn each_out(&self, mut f: impl FnMut(&'static Location<'static>)) {
         for segment in self.segments() {
@@ -294,9 +308,10 @@ impl Index {
         if !CHECKED || self.carve.items > 1 {
             return self.page_at(base).is_some();
         }
-        let (size, granule) = (self.carve.page.size(), self.carve.granule);
+        let (size, granule, lead) = (self.carve.page.size(), self.carve.granule, self.carve.lead());
+        let base = base - lead;
         let first = (base + 1).saturating_sub(size).max(1).next_multiple_of(granule);
-        (first..base + size).step_by(granule).any(|base| self.page_at(base).is_some())
+        (first..base + size).step_by(granule).any(|base| self.page_at(base + lead).is_some())
     }
 
     /// Which item it is that starts at `ptr`, where it is known that one does that is out.
@@ -359,7 +374,7 @@ mod tests {
 
     fn index(size: usize, items: u32, pages: u32) -> Index {
         let layout = Layout::from_size_align(size, 1).unwrap();
-        Index::new(Carve::new(layout, 4096, Some(items)).unwrap(), pages).unwrap()
+        Index::new(Carve::new(layout, 4096, Some(items)).unwrap(), pages, false).unwrap()
     }
 
     fn ptr(address: usize) -> NonNull<u8> {

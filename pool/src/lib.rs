@@ -20,6 +20,8 @@
 //!   the classic pair of functions, `alloc` that may sleep and `free`.
 //! - [`Pool::from_factory`]: connections and the like, made on the getter's own thread
 //!   ([`Factory`]), on threads of the pool's ([`Growers`]) or by futures ([`AsyncFactory`]).
+//! - The feature `hardening`: `Hardening`, for a [`RawPool`] that finds uses after a put, second puts and
+//!   overruns.
 //! - The feature `tokio`: its clock for async getters with a deadline, its tasks for factories.
 //!
 //! # Promises
@@ -67,6 +69,7 @@ mod getter;
 mod grows;
 mod guard;
 mod handle;
+mod hardening;
 mod holding;
 mod index;
 mod knobs;
@@ -105,6 +108,8 @@ pub use buffer::{Buffer, BufferFull};
 pub use builder::{Builder, Created, Objects};
 pub use error::{Awaited, ConfigError, ConstructError, GetError, TryGetError};
 pub use guard::{Item, OwnedItem};
+#[cfg(feature = "hardening")]
+pub use hardening::{GuardError, Hardening, Trace, Violation, ViolationKind};
 pub use local::{Local, LocalItem, RawLocal};
 #[cfg(feature = "metrics")]
 pub use metrics::publish_metrics;
@@ -129,6 +134,6 @@ struct Readme;
 struct Options;
 
 /// The guide's examples compile and run, with the features that some of them are about.
-#[cfg(all(doctest, feature = "allocator-api2", feature = "bytes"))]
+#[cfg(all(doctest, feature = "allocator-api2", feature = "bytes", feature = "hardening"))]
 #[doc = include_str!("../../docs/GUIDE.md")]
 struct Guide;

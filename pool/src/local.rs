@@ -101,7 +101,8 @@ impl<'p, B: Backend> LocalCache<'p, B> {
 
     #[inline]
     fn put_if_out(&self, ptr: NonNull<u8>) -> bool {
-        self.core.put_into_if_out(&self.owned, ptr)
+        // A put of a hardened pool has to claim its item first.
+        self.core.hardened.is_none() && self.core.put_into_if_out(&self.owned, ptr)
     }
 }
 

@@ -30,6 +30,7 @@ use kva::list::{Link, List};
 use kva::sync::Arc;
 
 use crate::carve::Carve;
+use crate::hardening::{Guarded, Hardening, Order};
 use crate::index::{At, CACHED, END, Index, OUT};
 use crate::loan::{Loan, Slot};
 
@@ -104,6 +105,9 @@ pub(crate) struct Pages<P> {
     constructed: usize,
     /// Pages whose object came with them just now, for those who wait: `fresh` is zero.
     fresh: usize,
+    /// Which free items are lent first, where that is drawn. Then they are in no chain, and are marked
+    /// as the end of one.
+    order: Option<Order>,
 }
 
 // SAFETY: the pointers are addresses of memory that the pool's back-end handed over; no
@@ -112,14 +116,20 @@ unsafe impl<P: Send> Send for Pages<P> {}
 
 impl<P> Pages<P> {
     /// No pages, and room for `capacity`. `None`: there is no memory for the tables.
-    pub(crate) fn new(carve: Carve, capacity: u32, keeps: bool, filled: bool) -> Option<Self> {
+    pub(crate) fn new(
+        carve: Carve,
+        capacity: u32,
+        keeps: bool,
+        filled: bool,
+        hardening: Option<&Hardening>,
+    ) -> Option<Self> {
         debug_assert!(!filled || (keeps && carve.items == 1));
         let mut pages = Self {
             carve,
             keeps,
             filled,
             pages: Vec::new(),
-            index: Arc::new(Index::new(carve, capacity)?),
+            index: Arc::new(Index::new(carve, capacity, hardening.is_some_and(Hardening::keeps_traces))?),
             links: Vec::new(),
             partial: List::new(),
             idle: List::new(),
@@ -129,6 +139,7 @@ impl<P> Pages<P> {
             apart: 0,
             constructed: 0,
             fresh: 0,
+            order: Order::of(hardening, carve.items),
         };
         pages.reserve(capacity).then_some(pages)
     }
@@ -141,6 +152,7 @@ impl<P> Pages<P> {
         self.pages.try_reserve_exact(more).is_ok()
             && self.links.try_reserve_exact(more).is_ok()
             && self.vacant.try_reserve_exact(capacity.saturating_sub(self.vacant.len())).is_ok()
+            && self.order.as_mut().is_none_or(|order| order.reserve(capacity))
             && self.index.reserve(capacity as u32)
     }
 
@@ -173,8 +185,9 @@ impl<P> Pages<P> {
     pub(crate) fn insert(&mut self, payload: P, base: NonNull<u8>) {
         let items = self.carve.items;
         let objects = if self.filled { 0 } else { END };
+        let fresh = if self.order.is_some() { items } else { 0 };
         let page =
-            Page { payload: Some(payload), base, apart: false, free: items, fresh: 0, objects, empty: END };
+            Page { payload: Some(payload), base, apart: false, free: items, fresh, objects, empty: END };
         let at = if let Some(at) = self.vacant.pop() {
             self.pages[at as usize] = page;
             at
@@ -183,6 +196,9 @@ impl<P> Pages<P> {
             self.links.push([0; 2]);
             self.pages.len() as u32 - 1
         };
+        if let Some(order) = &mut self.order {
+            order.insert(at);
+        }
         if self.filled {
             self.index.link(Slot { page: at, index: 0 }).set(END);
             self.constructed += 1;
@@ -197,7 +213,8 @@ impl<P> Pages<P> {
     /// Puts a page into `idle` or `partial`.
     fn file(&mut self, at: u32, idle: bool) {
         let list = if idle { &mut self.idle } else { &mut self.partial };
-        if self.keeps && self.pages[at as usize].objects == END {
+        let last = self.order.as_mut().is_some_and(Order::flips);
+        if last || (self.keeps && self.pages[at as usize].objects == END) {
             list.insert_after(&mut self.links, list.back(), at);
         } else {
             list.push_front(&mut self.links, at);
@@ -221,22 +238,25 @@ impl<P> Pages<P> {
         let page = &mut self.pages[at as usize];
         let was_idle = page.free == items;
         let constructed = page.objects != END;
+        let drawn = self.order.as_mut().map(|order| order.take(at, page.free));
         let index = match (page.objects, page.empty) {
+            _ if let Some(drawn) = drawn => drawn.index,
             (END, END) => page.fresh,
             (END, empty) => empty,
             (object, _) => object,
         };
-        let fresh = index == page.fresh;
+        let carved = index == page.fresh;
+        let fresh = drawn.map_or(carved, |drawn| drawn.fresh);
         let slot = Slot { page: at, index };
         let mark = self.index.link(slot);
         let link = mark.get();
         mark.set(OUT);
-        page.fresh += u32::from(fresh);
-        self.fresh -= usize::from(fresh && self.filled);
+        page.fresh += u32::from(carved);
+        self.fresh -= usize::from(carved && self.filled);
         if constructed {
             page.objects = link;
             self.constructed -= 1;
-        } else if !fresh {
+        } else if !carved {
             page.empty = link;
         }
         self.index.note_caller(slot, Some(caller));
@@ -272,17 +292,32 @@ impl<P> Pages<P> {
             .iter()
             .filter(|page| page.payload.is_some())
             .map(|page| address.wrapping_sub(page.base.addr().get()))
-            .find(|&offset| offset < size);
+            .find(|&offset| offset < size - self.carve.lead());
         offset.map_or(PutError::Foreign(address), |offset| PutError::NotAnItem { pointer: address, offset })
     }
 
-    /// Takes an item back, with an object in it or without.
-    pub(crate) fn put(&mut self, slot: Slot, constructed: bool) -> Result<(), PutError> {
+    /// Marks the item that starts at `ptr`, if one does that is out, as one that is being put.
+    #[cfg(feature = "hardening")]
+    pub(crate) fn claim(&self, ptr: NonNull<u8>) -> Result<Slot, PutError> {
+        let slot = self.locate(ptr)?;
+        self.check_out(slot)?;
+        self.index.note_caller(slot, None);
+        self.index.link(slot).set(CACHED);
+        Ok(slot)
+    }
+
+    fn check_out(&self, slot: Slot) -> Result<(), PutError> {
         let page = &self.pages[slot.page as usize];
         if slot.index >= page.fresh || self.index.link(slot).get() != OUT {
             let address = page.base.addr().get() + slot.index as usize * self.carve.stride;
             return Err(PutError::DoublePut(address));
         }
+        Ok(())
+    }
+
+    /// Takes an item back, with an object in it or without.
+    pub(crate) fn put(&mut self, slot: Slot, constructed: bool) -> Result<(), PutError> {
+        self.check_out(slot)?;
         self.take_back(slot, constructed);
         Ok(())
     }
@@ -298,7 +333,13 @@ impl<P> Pages<P> {
         let page = &mut self.pages[slot.page as usize];
         let chain = if constructed { &mut page.objects } else { &mut page.empty };
         let first_object = constructed && *chain == END;
-        self.index.link(slot).set(std::mem::replace(chain, slot.index));
+        match &mut self.order {
+            None => self.index.link(slot).set(std::mem::replace(chain, slot.index)),
+            Some(order) => {
+                order.put(slot.page, page.free, slot.index);
+                self.index.link(slot).set(END);
+            }
+        }
         let was_full = page.free == 0;
         page.free += 1;
         let now_idle = page.free == items;
@@ -337,6 +378,7 @@ impl<P> Pages<P> {
     /// are idle.
     pub(crate) fn idle_page_within(&self, addresses: &Range<usize>) -> Option<IdlePage> {
         let granule = self.carve.granule;
+        let lead = self.carve.lead();
         let first = (addresses.start + 1).saturating_sub(self.carve.page.size());
         let bases = (first.next_multiple_of(granule)..addresses.end).step_by(granule);
         // Or at all idle pages, where these are fewer.
@@ -344,13 +386,14 @@ impl<P> Pages<P> {
         if self.idle.iter(&self.links).take(wheres + 1).count() <= wheres {
             let size = self.carve.page.size();
             let has_any = |at: &u32| {
-                let base = self.pages[*at as usize].base.addr().get();
+                let base = self.pages[*at as usize].base.addr().get() - lead;
                 base < addresses.end && addresses.start < base + size
             };
             return self.idle.iter(&self.links).find(has_any).map(IdlePage);
         }
         bases.filter_map(NonZeroUsize::new).find_map(|base| {
-            let At::Item(slot) = self.index.at(NonNull::without_provenance(base)) else { return None };
+            let start = NonNull::without_provenance(base.saturating_add(lead));
+            let At::Item(slot) = self.index.at(start) else { return None };
             let is_apart = self.pages[slot.page as usize].apart;
             self.idle_page_of(slot).filter(|_| !is_apart)
         })
@@ -372,6 +415,12 @@ impl<P> Pages<P> {
         self.apart += 1;
         self.fresh -= usize::from(self.filled && self.pages[at as usize].fresh == 0);
         ApartPage(at)
+    }
+
+    /// What is to be opened before a page goes that was set apart.
+    pub(crate) fn guarded(&self, page: &ApartPage) -> Option<Guarded> {
+        let base = self.pages[page.0 as usize].base;
+        self.carve.margin.map(|margin| margin.guarded(base, self.carve.page.size()))
     }
 
     /// Whether there are objects in a page that was set apart.

@@ -242,6 +242,8 @@ impl<B: Backend> Core<B> {
             Ok(pages) if pages == wanted => Ok(()),
             Ok(pages) => Err(PrimeError::Scarce { pages, wanted }),
             Err(TryGetError::Backend(error)) => Err(failed(self, wanted, GetError::Backend(error))),
+            #[cfg(feature = "hardening")]
+            Err(TryGetError::Guard(error)) => Err(failed(self, wanted, GetError::Guard(error))),
             // Nobody else has the pool to close it; and to prime wants nothing else.
             Err(_) => Err(failed(self, wanted, GetError::Closed)),
         }

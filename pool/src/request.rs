@@ -182,7 +182,8 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     #[track_caller]
     pub fn get(self) -> Result<NonNull<u8>, GetError<B::Error>> {
         let want = self.want(1, Location::caller());
-        Ok(Getter::get(self.core(), want, Rest::default(), self.patience)?.first.ptr)
+        let loans = Getter::get(self.core(), want, Rest::default(), self.patience)?;
+        Ok(self.core().vet(loans).first.ptr)
     }
 
     /// Gets an item if there is one, or if the back-end has a page right now.
@@ -192,10 +193,11 @@ impl<B: Backend> Request<'_, RawPool<B>> {
     #[track_caller]
     pub fn try_get(self) -> Result<NonNull<u8>, TryGetError<B::Error>> {
         let want = self.want(1, Location::caller());
-        if let Some(loan) = self.core().take_now(want) {
-            return Ok(loan.ptr);
-        }
-        Ok(self.core().try_get(want, Rest::default())?.first.ptr)
+        let loans = match self.core().take_now(want) {
+            Some(loan) => Loans::one(loan),
+            None => self.core().try_get(want, Rest::default())?,
+        };
+        Ok(self.core().vet(loans).first.ptr)
     }
 
     /// Gets `items` items, all or none, from one place in the queue: they gather until there
@@ -228,7 +230,7 @@ impl<B: Backend> Request<'_, RawPool<B>> {
         }
         let (Several { want, rest }, mut list) = Several::new(self, self.core(), items, caller)?;
         let loans = Getter::get(self.core(), want, rest, self.patience)?;
-        list.extend(loans.into_iter().map(of));
+        list.extend(self.core().vet(loans).into_iter().map(of));
         Ok(list)
     }
 
@@ -246,7 +248,7 @@ impl<B: Backend> Request<'_, RawPool<B>> {
             Some(loan) => Loans::one(loan),
             None => self.core().try_get(want, rest)?,
         };
-        list.extend(loans.into_iter().map(Round::of));
+        list.extend(self.core().vet(loans).into_iter().map(Round::of));
         Ok(list)
     }
 }
@@ -268,9 +270,9 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
         const { assert!(!B::SLEEPS, "a back-end that sleeps on its caller's thread would block the executor") };
         let want = self.want(1, Location::caller());
         async move {
-            let loans =
-                Getter::get_async(&self.pool.handle().core, want, Rest::default(), self.patience).await?;
-            Ok(loans.first.ptr)
+            let core = &self.pool.handle().core;
+            let loans = Getter::get_async(core, want, Rest::default(), self.patience).await?;
+            Ok(core.vet(loans).first.ptr)
         }
     }
 
@@ -290,7 +292,7 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
             let (Several { want, rest }, mut list) = several?;
             let core = &self.pool.handle().core;
             let loans = Getter::get_async(core, want, rest, self.patience).await?;
-            list.extend(loans.into_iter().map(Round::of));
+            list.extend(core.vet(loans).into_iter().map(Round::of));
             Ok(list)
         }
     }

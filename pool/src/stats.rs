@@ -76,6 +76,8 @@ impl Failures {
             GetError::Closed => &mut self.closed,
             GetError::TimedOut(_) => &mut self.timed_out,
             GetError::Backend(_) | GetError::Abandoned => &mut self.backend,
+            #[cfg(feature = "hardening")]
+            GetError::Guard(_) => &mut self.backend,
             GetError::TooMany { .. } | GetError::NoMemory(_) => &mut self.too_many,
             GetError::Construct(_) => &mut self.construct,
         } += 1;

@@ -15,6 +15,7 @@ use kva::{GrowId, Work};
 use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
+use crate::hardening::Guarded;
 use crate::pages::ApartPage;
 use kva::panics::FirstPanic;
 
@@ -22,6 +23,8 @@ use kva::panics::FirstPanic;
 pub(crate) struct Release<P> {
     pub(crate) page: P,
     pub(crate) to: Heir,
+    /// What is opened before it goes.
+    pub(crate) guarded: Option<Guarded>,
 }
 
 /// Whom a page is given up for.
@@ -123,8 +126,8 @@ impl<'a, B: Backend> Todo<'a, B> {
                 self.panics.guard(|| drop(work));
             }
             self.dismantle();
-            while let Some(Release { page, to }) = self.releases.pop_at(0) {
-                self.panics.guard(|| core.release(page, to));
+            while let Some(release) = self.releases.pop_at(0) {
+                self.panics.guard(|| core.release(release));
             }
             while let Some(id) = self.forgets.pop_at(0) {
                 self.panics.guard(|| core.forget(id));

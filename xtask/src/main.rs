@@ -6,7 +6,7 @@
 //! drops async operations wherever they await; `soak` does everything at once; `fuzz`, `sanitize` and
 //! `valgrind` look for what no test was written for; `verify` runs all that checks a promise and writes
 //! down what it said; `features` builds the feature matrix;
-//! `peers` puts this pool beside others, and `bench` says what it costs. They only start cargo and
+//! `peers` puts this pool beside others, and `bench` and `hardening` say what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
 mod bench;
@@ -14,6 +14,7 @@ mod cancel;
 mod cargo;
 mod features;
 mod fuzz;
+mod hardening;
 mod loom;
 mod models;
 mod mutants;
@@ -83,6 +84,8 @@ enum Task {
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
     Bench(bench::Args),
+    /// What each knob of a hardened pool costs; writes docs/HARDENING.md
+    Hardening,
 }
 
 fn main() -> ExitCode {
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Task::Valgrind => valgrind::run(),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Hardening => hardening::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

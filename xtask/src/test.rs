@@ -96,6 +96,10 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "runtimes",
             "--test",
             "soak",
+            "--test",
+            "hardening",
+            "--test",
+            "hardening_allocates_nothing",
         ]))
     })?;
     // Of benches there are none.

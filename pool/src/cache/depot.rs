@@ -24,6 +24,8 @@ use crossbeam_utils::CachePadded;
 use kva::sync::{Arc, BATCH, ROUNDS};
 
 use super::{Cache, Magazine, Magazines, Owned};
+use crate::error::ConfigError;
+use crate::hardening::Quarantine;
 use crate::loan::Round;
 
 /// So many operations in a row, while nobody has to wait, end the scarcity. See above.
@@ -71,6 +73,8 @@ pub(crate) struct Depot {
     /// Rounds that went into caches otherwise than by a put, less those that left them otherwise than
     /// by a get.
     moved: u64,
+    /// What was put and is lent to nobody for a while: to all but the pages it is as if in the depot.
+    quarantine: Option<Quarantine>,
 }
 
 /// What there is of memory, allocated unlocked.
@@ -132,7 +136,12 @@ pub(crate) enum Registered {
 impl Depot {
     /// No caches yet, in a pool of so many `items`. `fixed`: how many rounds magazines have, if not
     /// left to us.
-    pub(crate) fn new(allowed: bool, fixed: Option<usize>, items: usize) -> Self {
+    pub(crate) fn new(
+        allowed: bool,
+        fixed: Option<usize>,
+        items: usize,
+        quarantine: Option<Quarantine>,
+    ) -> Self {
         let mut depot = Self {
             phase: Phase::Scarce,
             sweeps: 0,
@@ -144,8 +153,9 @@ impl Depot {
             shelves: Shelves::default(),
             owned: 0,
             moved: 0,
+            quarantine,
         };
-        if depot.has_room(items) && items > 0 {
+        if (depot.has_room(items) || depot.has_quarantine(items)) && items > 0 {
             depot.phase = Phase::Caching;
         }
         depot
@@ -176,7 +186,7 @@ impl Depot {
         match self.phase {
             Phase::Scarce => None,
             Phase::Sweeping => Some(self.sweeps),
-            Phase::Caching if self.shelves.caches.is_empty() => {
+            Phase::Caching if self.shelves.caches.is_empty() && self.in_quarantine() == 0 => {
                 self.end_sweep();
                 None
             }
@@ -198,7 +208,7 @@ impl Depot {
     /// and put without the lock again: the caller restores the bias.
     #[must_use]
     pub(crate) fn note_calm(&mut self, items: usize) -> bool {
-        if self.phase != Phase::Scarce || !self.allowed {
+        if self.phase != Phase::Scarce || (!self.allowed && self.quarantine.is_none()) {
             return false;
         }
         self.calm += 1;
@@ -206,7 +216,8 @@ impl Depot {
             return false;
         }
         self.calm = 0;
-        if self.most_rounds(items, self.owned.max(1)) == 0 {
+        let caches = self.allowed && self.most_rounds(items, self.owned.max(1)) > 0;
+        if !caches && !self.has_quarantine(items) {
             return false;
         }
         self.phase = Phase::Caching;
@@ -340,8 +351,36 @@ impl Depot {
         unsafe { owned.locked(stow) }
     }
 
-    /// The rounds that are in the depot, to be put back.
+    /// Puts an item into quarantine that was put, if it may have any, in a pool of so many items. `Some`:
+    /// what is to go into the pages.
+    #[cfg(feature = "hardening")]
+    pub(crate) fn quarantine(&mut self, round: Round, items: usize) -> Option<Round> {
+        match &mut self.quarantine {
+            Some(quarantine) if self.phase == Phase::Caching && quarantine.room(items) > 0 => {
+                quarantine.exchange(round, items)
+            }
+            _ => Some(round),
+        }
+    }
+
+    fn has_quarantine(&self, items: usize) -> bool {
+        self.quarantine.as_ref().is_some_and(|quarantine| quarantine.room(items) > 0)
+    }
+
+    fn in_quarantine(&self) -> usize {
+        self.quarantine.as_ref().map_or(0, Quarantine::len)
+    }
+
+    /// Whether so many items may be kept for critical getters.
+    pub(crate) fn check_reserve(&self, items: u32) -> Result<(), ConfigError> {
+        if self.quarantine.is_some() { Quarantine::check_reserve(items) } else { Ok(()) }
+    }
+
+    /// The rounds that are in the depot, and in quarantine, to be put back.
     pub(crate) fn pop(&mut self) -> Option<Round> {
+        if let Some(round) = self.quarantine.as_mut().and_then(Quarantine::pop) {
+            return Some(round);
+        }
         loop {
             let last = self.shelves.full.last_mut()?;
             if let Some(round) = last.pop() {
@@ -368,7 +407,11 @@ impl Depot {
         }
         let in_caches = self.moved.wrapping_add(puts).wrapping_sub(gets);
         let in_depot: usize = self.shelves.full.iter().map(|magazine| magazine.len()).sum();
-        (gets, puts, in_caches.cast_signed().max(0).cast_unsigned() as usize + in_depot)
+        (
+            gets,
+            puts,
+            in_caches.cast_signed().max(0).cast_unsigned() as usize + in_depot + self.in_quarantine(),
+        )
     }
 }
 
@@ -432,7 +475,7 @@ mod tests {
             (63, 8, 0),
             (128, 8, 2),
         ] {
-            let mut depot = Depot::new(true, None, items);
+            let mut depot = Depot::new(true, None, items, None);
             let all: Vec<_> = (0..caches).map_while(|_| register(&mut depot, items)).collect();
             assert_eq!(all.len() == caches, rounds > 0, "{items} items");
             if rounds > 0 {
@@ -449,7 +492,7 @@ mod tests {
     fn magazines_grow_where_the_lock_is_contended_as_far_as_there_is_room() {
         let large = SHARE * ROUNDS;
         for (items, most) in [(large, ROUNDS), (large * 4, ROUNDS), (large / 2, ROUNDS / 2), (64, 8)] {
-            let mut depot = Depot::new(true, None, items);
+            let mut depot = Depot::new(true, None, items, None);
             let owned = register(&mut depot, items).unwrap();
             let mut sizes = vec![depot.rounds(items)];
             for _ in 0..20 {
@@ -465,7 +508,7 @@ mod tests {
             assert_eq!(depot.rounds(SHARE), 1);
         }
         // What was set does not change.
-        let mut depot = Depot::new(true, Some(3), ITEMS);
+        let mut depot = Depot::new(true, Some(3, None), ITEMS);
         (0..100 * CONTENDED).for_each(|_| depot.note_contention());
         assert_eq!((depot.rounds(ITEMS), depot.rounds(1)), (3, 3));
     }
@@ -479,7 +522,7 @@ mod tests {
             (true, None, 7),
             (true, None, 0),
         ] {
-            let mut depot = Depot::new(allowed, fixed, items);
+            let mut depot = Depot::new(allowed, fixed, items, None);
             assert!(depot.is_scarce() && !depot.has_room(items));
             assert!(register(&mut depot, items).is_none());
             assert!((0..3 * CALM).all(|_| !depot.note_calm(items)));
@@ -489,7 +532,7 @@ mod tests {
 
     #[test]
     fn the_phases_follow_one_another() {
-        let mut depot = Depot::new(true, None, ITEMS);
+        let mut depot = Depot::new(true, None, ITEMS, None);
         assert_eq!(depot.begin_sweep(), None, "where there are no caches, that is done");
         assert!(depot.is_scarce() && (1..CALM).all(|_| !depot.note_calm(ITEMS)) && depot.note_calm(ITEMS));
         let _owned = register(&mut depot, ITEMS).unwrap();
@@ -561,7 +604,7 @@ mod tests {
     impl World {
         fn new(fixed: Option<usize>) -> Self {
             Self {
-                depot: Depot::new(true, fixed, ITEMS),
+                depot: Depot::new(true, fixed, ITEMS, None),
                 bias: Bias::new(),
                 owners: [const { None }; 4],
                 items: ITEMS,

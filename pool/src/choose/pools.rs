@@ -111,7 +111,7 @@ impl<'p, B: Backend> Request<'p, RawPool<B>> {
         let core: &'p Arc<Core<B>> = &self.pool.handle().core;
         let patience = self.patience;
         Event(Begins(move || {
-            let good = |loans| std::future::ready(Ok(Some(Held::new(core, loans))));
+            let good = |loans| std::future::ready(Ok(Some(Held::new(core, core.vet(loans)))));
             let lending = Lending::new(core, want, Rest::default(), patience, Care::Nothing, good);
             let convert = |held| round::<B>(held).ptr;
             OfPool { lending: Some(lending), done: None, convert: Some(convert) }

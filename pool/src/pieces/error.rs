@@ -73,6 +73,8 @@ impl<E> GrowError<E> {
                 TryGetError::Closed => io::ErrorKind::BrokenPipe,
                 TryGetError::NoMemory(_) => io::ErrorKind::OutOfMemory,
                 TryGetError::Backend(_) | TryGetError::Construct(_) => io::ErrorKind::Other,
+                #[cfg(feature = "hardening")]
+                TryGetError::Guard(error) => error.kind(),
             },
             Self::First(why) => match why {
                 GetError::Closed => io::ErrorKind::BrokenPipe,
@@ -80,6 +82,8 @@ impl<E> GrowError<E> {
                 GetError::TooMany { .. } => io::ErrorKind::QuotaExceeded,
                 GetError::NoMemory(_) => io::ErrorKind::OutOfMemory,
                 GetError::Backend(_) | GetError::Abandoned | GetError::Construct(_) => io::ErrorKind::Other,
+                #[cfg(feature = "hardening")]
+                GetError::Guard(error) => error.kind(),
             },
             Self::NoMemory(_) => io::ErrorKind::OutOfMemory,
         }

@@ -1,5 +1,7 @@
 //! What is decided about caches under the pool's lock.
 
+#[cfg(feature = "hardening")]
+use kva::NEVER;
 use kva::sync::Arc;
 
 use super::State;
@@ -185,6 +187,19 @@ impl<B: Backend> State<B> {
             self.put_round(round, todo);
         }
         false
+    }
+
+    /// Takes an item back whose put has claimed it: into quarantine, where there is one and nobody has
+    /// use for it elsewhere. What that has no room for any more goes into the pages.
+    #[cfg(feature = "hardening")]
+    pub(crate) fn put_claimed(&mut self, round: Round, todo: &mut Todo<'_, B>) {
+        self.counts.puts += 1;
+        let is_spare =
+            !self.closed && !self.is_wanted() && !self.ledger.is_over() && self.fixed.clock.oldest() == NEVER;
+        let goes = if is_spare { self.depot.quarantine(round, self.capacity()) } else { Some(round) };
+        if let Some(round) = goes {
+            self.put_round(round, todo);
+        }
     }
 
     /// Takes an item back that was in a cache.

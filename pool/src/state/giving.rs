@@ -110,13 +110,14 @@ impl<B: Backend> State<B> {
     }
 
     pub(super) fn send_off(&mut self, page: ApartPage, to: Heir, todo: &mut Todo<'_, B>) {
+        let guarded = self.pages.guarded(&page);
         let page = self.pages.remove(page);
         self.ledger.released();
         self.counts.released += 1;
         // What is offered may come back, for which a slot is held.
         let offered = matches!(to, Heir::OlderThan(_));
         let to = if offered && !self.ledger.reserve() { Heir::Anybody } else { to };
-        todo.releases.push(Release { page, to });
+        todo.releases.push(Release { page, to, guarded });
     }
 
     /// Takes more objects out of the first page to dismantle, or sends it off if it has none.

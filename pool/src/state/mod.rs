@@ -19,6 +19,7 @@ use crate::cache::Depot;
 use crate::core::{Core, Kept};
 use crate::error::{Awaited, GetError};
 use crate::grows::{Asleep, Grows};
+use crate::hardening::Unguarded;
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Slot};
 use crate::pages::{Pages, PutError};
@@ -98,17 +99,31 @@ pub(crate) enum Step<'a, B: Backend> {
 /// A page that a back-end delivered, and where it starts.
 pub(crate) type Arrival<B> = (<B as Backend>::Page, NonNull<u8>);
 
+/// Why a grow brought no page.
+pub(crate) enum NoPage<E> {
+    Refused(Refusal<E>),
+    /// It went back.
+    Unguarded(Unguarded),
+}
+
+impl<E> From<Refusal<E>> for NoPage<E> {
+    fn from(refusal: Refusal<E>) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// How a grow ended.
-pub(crate) type End<B> = Result<Arrival<B>, Refusal<<B as Backend>::Error>>;
+pub(crate) type End<B> = Result<Arrival<B>, NoPage<<B as Backend>::Error>>;
 
 impl<E> GetError<E> {
-    /// What a waiter is told of a refusal, if anything.
-    fn of(refusal: Refusal<E>) -> Option<Self> {
-        match refusal {
-            Refusal::Error(error) => Some(Self::Backend(error)),
-            Refusal::TimedOut => Some(Self::TimedOut(Awaited::Page)),
-            Refusal::GivenUp => None,
-            _ => Some(Self::Abandoned),
+    /// What a waiter is told of it, if anything.
+    fn of(none: NoPage<E>) -> Option<Self> {
+        match none {
+            NoPage::Refused(Refusal::Error(error)) => Some(Self::Backend(error)),
+            NoPage::Refused(Refusal::TimedOut) => Some(Self::TimedOut(Awaited::Page)),
+            NoPage::Refused(Refusal::GivenUp) => None,
+            NoPage::Refused(_) => Some(Self::Abandoned),
+            NoPage::Unguarded(error) => Some(error.into()),
         }
     }
 }
@@ -368,14 +383,14 @@ impl<B: Backend> State<B> {
                 self.gives_way = true;
                 Ok(())
             }
-            Err(refusal) => {
+            Err(none) => {
                 self.ledger.ended();
-                match refusal {
-                    Refusal::GivenUp => self.counts.withdrawn += 1,
-                    Refusal::TimedOut => {}
+                match none {
+                    NoPage::Refused(Refusal::GivenUp) => self.counts.withdrawn += 1,
+                    NoPage::Refused(Refusal::TimedOut) => {}
                     _ => self.counts.refused += 1,
                 }
-                let error = GetError::of(refusal);
+                let error = GetError::of(none);
                 // Of a grow that nobody counted on, nobody is told.
                 let error = if pending.surplus {
                     todo.unused.extend(error.map(Unused::Error));

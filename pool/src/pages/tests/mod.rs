@@ -11,7 +11,7 @@ use naive::{Op, World};
 
 fn pages(items: u32, capacity: u32) -> Pages<usize> {
     let carve = Carve::new(Layout::from_size_align(24, 8).unwrap(), 64, Some(items)).unwrap();
-    Pages::new(carve, capacity, false, false).unwrap()
+    Pages::new(carve, capacity, false, false, None).unwrap()
 }
 
 fn address(n: usize) -> NonNull<u8> {
@@ -41,7 +41,7 @@ fn wrong_puts_are_told_apart_and_change_nothing() {
 fn an_offset_past_four_gigabytes_is_no_item() {
     const GRANULE: usize = 1 << 33;
     let carve = Carve::new(Layout::from_size_align(1, 1).unwrap(), GRANULE, Some(2)).unwrap();
-    let mut pages = Pages::new(carve, 1, false, false).unwrap();
+    let mut pages = Pages::new(carve, 1, false, false, None).unwrap();
     pages.insert((), address(GRANULE));
     let pointer = GRANULE + (1 << 32);
     assert_eq!(pages.locate(address(pointer)), Err(PutError::NotAnItem { pointer, offset: (1 << 32) - 1 }));

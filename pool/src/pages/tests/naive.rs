@@ -96,7 +96,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(items: u32, keeps: bool, filled: bool) -> Self {
         let carve = Carve::new(Layout::from_size_align(24, 8).unwrap(), 64, Some(items)).unwrap();
-        let pages = Pages::new(carve, CAPACITY as u32, keeps, filled).unwrap();
+        let pages = Pages::new(carve, CAPACITY as u32, keeps, filled, None).unwrap();
         Self { pages, keeps, filled, naive: Vec::new(), apart: Vec::new(), happened: 0 }
     }
 

@@ -1,0 +1,142 @@
+//! Gets and puts of a hardened pool: claims, poison, traces and what is said.
+
+use std::ptr::NonNull;
+
+use super::Hardening;
+use super::knobs::Handler;
+use super::poison::{fill, spoilt};
+use super::traces::{Last, Trace};
+use super::violation::{Violation, ViolationKind};
+use crate::backend::Backend;
+use crate::core::{Core, Kept};
+use crate::index::At;
+use crate::loan::{Loan, Loans, Round, Slot};
+use crate::pages::PutError;
+
+/// What gets and puts of a hardened pool do besides.
+pub(crate) struct Hardened {
+    /// How much of each item is filled.
+    poison: usize,
+    traces: bool,
+    on_violation: Option<Handler>,
+}
+
+impl Hardened {
+    /// Of items of so many bytes.
+    pub(crate) fn of(hardening: Hardening, bytes: usize) -> Self {
+        let Hardening { poison, traces, on_violation, .. } = hardening;
+        Self { poison: poison.min(bytes), traces, on_violation }
+    }
+
+    /// Where its caller's caller is, if that is kept.
+    fn here(&self) -> Option<Trace> {
+        if self.traces { Some(Trace::here()) } else { None }
+    }
+
+    fn tell(&self, violation: &Violation<'_>) {
+        match &self.on_violation {
+            Some(tell) => tell(violation),
+            None => panic!("{violation}"),
+        }
+    }
+}
+
+impl<B: Backend> Core<B> {
+    /// Sees that nobody used these items since they were put, before their getter does.
+    ///
+    /// # Panics
+    /// If somebody did, or whoever is told of it does. They go back then, filled again.
+    pub(crate) fn vet(&self, loans: Loans) -> Loans {
+        let Some(hardened) = &self.hardened else { return loans };
+        let kept = Kept::new(self, loans);
+        for loan in kept.each() {
+            self.vet_one(hardened, loan);
+        }
+        kept.into_loans()
+    }
+
+    fn vet_one(&self, hardened: &Hardened, loan: &Loan) {
+        let here = hardened.here();
+        if hardened.poison > 0 && !loan.fresh {
+            // SAFETY: the item is the getter's alone, as long, and was filled as it was put: it is not
+            // fresh.
+            let spoilt = unsafe { spoilt(loan.ptr, hardened.poison) };
+            if let Some(spoilt) = spoilt {
+                self.violated(hardened, ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)), here);
+            }
+        }
+        if let Some(here) = here {
+            self.note_trace(loan.slot, Last::Got, &here);
+        }
+    }
+
+    fn note_trace(&self, slot: Slot, last: Last, trace: &Trace) {
+        if let Some((traces, at)) = self.index.traces(slot) {
+            traces.note(at, last, trace);
+        }
+    }
+
+    fn violated(
+        &self,
+        hardened: &Hardened,
+        kind: ViolationKind,
+        item: Option<(NonNull<u8>, Slot)>,
+        here: Option<Trace>,
+    ) {
+        let trace = |last| {
+            let (traces, at) = self.index.traces(item?.1)?;
+            traces.get(at, last)
+        };
+        hardened.tell(&Violation {
+            pool: self.name.as_deref(),
+            kind,
+            item: item.map(|(item, _)| item.addr().get()),
+            here,
+            got: trace(Last::Got),
+            put: trace(Last::Put),
+        });
+    }
+
+    /// Puts what may be an item. Two holds of the lock: between them the item is claimed, and ours.
+    pub(crate) fn put_hardened(&self, hardened: &Hardened, ptr: NonNull<u8>) -> Result<(), PutError> {
+        let here = hardened.here();
+        let claimed = self.lock().pages.claim(ptr);
+        let slot = match claimed {
+            Ok(slot) => slot,
+            Err(error) => {
+                let item = self.item_of(ptr, error);
+                self.violated(hardened, ViolationKind::BadPut(error), item, here);
+                return Err(error);
+            }
+        };
+        self.note_puts(slot);
+        // SAFETY: the item was out and is claimed: whoever had it gave it up (`RawPool::put`), and it is
+        // lent to nobody before the pages have it. It is as long.
+        unsafe { fill(ptr, hardened.poison) };
+        if let Some(here) = here {
+            self.note_trace(slot, Last::Put, &here);
+        }
+        self.change(|state, todo| {
+            let rests = state.is_at_rest();
+            state.put_claimed(Round { ptr }, todo);
+            if rests {
+                self.note_calm(state);
+            }
+        });
+        Ok(())
+    }
+
+    /// The item that a bad put is of, or points into.
+    fn item_of(&self, ptr: NonNull<u8>, error: PutError) -> Option<(NonNull<u8>, Slot)> {
+        let into = match error {
+            PutError::Foreign(_) => return None,
+            PutError::NotAnItem { offset, .. } => offset,
+            PutError::DoublePut(_) => 0,
+        };
+        let item = NonNull::new(ptr.as_ptr().wrapping_sub(into))?;
+        match self.index.at(item) {
+            At::Item(slot) => Some((item, slot)),
+            _ => None,
+        }
+    }
+}
