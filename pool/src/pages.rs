@@ -12,6 +12,8 @@
 //! 2. Items `fresh..items` of a page were never handed out since it came, and have no
 //!    link; every other free item is in one of the page's chains: in `objects` if there is an
 //!    object in it, else in `empty`. So a page comes and goes in constant time.
+//!    Where it is drawn which is lent, none is in a chain: all free ones are in the page's row of
+//!    `order`, marked [`END`], and `fresh` is `items`.
 //! 3. An item's link is [`OUT`] or [`CACHED`] exactly while the item is out; in a thread's cache
 //!    it is out as far as this file is concerned.
 //!    A page that comes with an object has one item, which is in a chain before it was ever handed

@@ -84,7 +84,8 @@ impl<B: Backend> RawPool<B> {
     /// The pool is closed, or the back-end refused the page this getter waited for.
     ///
     /// # Panics
-    /// If the back-end does; the pool is as if the get had not been.
+    /// If the back-end does, or a pool that was hardened (`Builder::harden`) finds that the item was used
+    /// after it was put; the pool is as if the get had not been.
     #[track_caller]
     #[inline]
     pub fn get(&self) -> Result<NonNull<u8>, GetError<B::Error>> {
@@ -155,11 +156,15 @@ impl<B: Backend> RawPool<B> {
     /// # Errors
     /// `item` is not an item of this pool that is out. Nothing was changed.
     ///
+    /// # Panics
+    /// In a pool that was hardened (`Builder::harden`), where that would be the error, unless somebody
+    /// else is to be told; nothing was changed.
+    ///
     /// # Safety
     /// - Nobody uses the item's memory after this.
     /// - The item is not put a second time while another thread puts it, after somebody else got it,
     ///   or just as its page is given up. Such a put may be taken, and memory is lent to two then. At
-    ///   any other time a second put is found.
+    ///   any other time a second put is found; in a hardened pool always, but after somebody else got it.
     #[inline]
     pub unsafe fn put(&self, item: NonNull<u8>) -> Result<(), PutError> {
         self.handle.core.put(item)

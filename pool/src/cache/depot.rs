@@ -508,7 +508,7 @@ mod tests {
             assert_eq!(depot.rounds(SHARE), 1);
         }
         // What was set does not change.
-        let mut depot = Depot::new(true, Some(3, None), ITEMS);
+        let mut depot = Depot::new(true, Some(3), ITEMS, None);
         (0..100 * CONTENDED).for_each(|_| depot.note_contention());
         assert_eq!((depot.rounds(ITEMS), depot.rounds(1)), (3, 3));
     }

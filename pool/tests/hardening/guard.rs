@@ -122,7 +122,7 @@ fn pointers_are_told_apart() {
     let moved = |by: isize| NonNull::new(item.as_ptr().wrapping_offset(by)).unwrap();
     assert_is!(put(&pool, moved(8)), Err(PutError::NotAnItem { offset: 8, .. }));
     assert_is!(put(&pool, moved(64)), Err(PutError::NotAnItem { offset: 64, .. }), "in its guard");
-    assert_is!(put(&pool, moved(2 * QUANTUM as isize)), Err(PutError::Foreign(_)));
+    assert_is!(put(&pool, moved(2 * QUANTUM.cast_signed())), Err(PutError::Foreign(_)));
     put(&pool, item).unwrap();
     assert_is!(put(&pool, item), Err(PutError::DoublePut(_)));
     assert_rests(&pool, &memory);

@@ -12,8 +12,10 @@ use super::support::{arena, assert_rests, put, put_all, wait_for};
 use super::world::{Told, got_by_alice, items, message, put_by_bob, use_after_put};
 
 fn byte(item: NonNull<u8>, offset: usize) -> u8 {
+    // SAFETY: within the item.
+    let byte = unsafe { item.add(offset) };
     // SAFETY: nobody else is at it, and it was filled.
-    unsafe { item.add(offset).read() }
+    unsafe { byte.read() }
 }
 
 #[test]

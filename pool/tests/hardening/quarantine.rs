@@ -86,8 +86,8 @@ fn until_calm(pool: &RawPool) {
 /// P2: nothing is stranded in it. The one item that is not out is in quarantine.
 #[test]
 fn whoever_is_about_to_wait_has_it_back() {
-    let _watchdog = Watchdog::new("whoever_is_about_to_wait_has_it_back", || "a getter hangs".into());
     type Get = fn(&RawPool) -> NonNull<u8>;
+    let _watchdog = Watchdog::new("whoever_is_about_to_wait_has_it_back", || "a getter hangs".into());
     let ways: [Get; 5] = [
         |pool| pool.get().unwrap(),
         |pool| pool.try_get().unwrap(),

@@ -33,8 +33,10 @@ pub(crate) fn items(hard_limit: u32) -> Builder<Layout> {
 
 /// Writes to an item that was put: the bug.
 pub(crate) fn use_after_put(item: NonNull<u8>, offset: usize) {
+    // SAFETY: within the item.
+    let byte = unsafe { item.add(offset) };
     // SAFETY: the arena has the memory still, and nobody else uses it in these tests.
-    unsafe { item.add(offset).write(1) };
+    unsafe { byte.write(1) };
 }
 
 /// The message of its panic.
