@@ -50,16 +50,16 @@ fn op() -> impl Strategy<Value = Op> {
         3 => which().prop_map(Op::Detach),
         3 => Just(Op::Attach),
         4 => any::<bool>().prop_map(Op::AnswerNow),
-        10 => which().prop_map(Op::Begin),
+        20 => which().prop_map(Op::Begin),
         30 => (which(), end).prop_map(|(at, end)| Op::End(at, end)),
         3 => Just(Op::Drain),
-        5 => (1_u32..5).prop_map(Op::Limit),
+        10 => (1_u32..4).prop_map(Op::Limit),
         1 => Just(Op::Close),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn a_pool_with_a_factory_does_as_it_must(limit in 1_u32..5, ops in prop::collection::vec(op(), 1..80)) {
