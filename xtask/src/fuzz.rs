@@ -97,7 +97,10 @@ impl Target {
         }
         if args.keep {
             let merged = empty(&found.with_extension("merged"))?;
-            self.libfuzzer(&[&merged, &corpus, &found], &["-set_cover_merge=1".to_owned(), "-use_counters=0".to_owned()])?;
+            self.libfuzzer(
+                &[&merged, &corpus, &found],
+                &["-set_cover_merge=1".to_owned(), "-use_counters=0".to_owned()],
+            )?;
             let scripts = replace(&corpus, &merged)?;
             println!("{}: {scripts} scripts in {}", self.name, corpus.display());
         }
