@@ -360,13 +360,16 @@ impl World {
     }
 
     fn end(mut self) {
+        // Whoever leaves may leave something to others, who have it then.
         while let Some(at) = self.line.pick_task(0) {
             drop(self.line.tasks.swap_remove(at));
+            self.take_ends();
         }
         let arena = self.arena().clone();
         while !self.line.tokens.is_empty() {
             self.line.withdraw(0, &arena);
             self.line.tokens.retain(line::Token::is_open);
+            self.take_ends();
         }
         self.take_ends();
         for held in self.books.all() {
