@@ -25,6 +25,13 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
+impl Args {
+    /// For so long, with what it came to in a file.
+    pub(crate) fn of(time: &str, json: PathBuf) -> Self {
+        Self { time: Some(time.to_owned()), json: Some(json), ..Self::default() }
+    }
+}
+
 /// A minute of it, for `cargo xtask test`. Not in release, so that the pool checks itself, and nothing
 /// has to be built that the tests have not.
 pub(crate) fn minute() -> anyhow::Result<()> {

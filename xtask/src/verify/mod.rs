@@ -34,6 +34,8 @@ enum Method {
     Spin,
     /// The tests that are named for a promise, with many sequences for each property
     Tests,
+    /// Everything at once for five minutes
+    Soak,
     /// The large worlds
     Shuttle,
     /// The models

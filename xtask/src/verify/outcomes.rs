@@ -15,10 +15,13 @@ use crate::cargo::{self, cargo};
 use crate::mutants::{self, Row};
 use crate::report::Model;
 use crate::spin::{self, Checked};
-use crate::{loom, shuttle};
+use crate::{loom, shuttle, soak};
 
-/// So many sequences of operations has each property.
+/// So many sequences of operations has each property, unless its source says how many.
 pub(super) const SEQUENCES: u32 = 1000;
+
+/// So long is the soak.
+const SOAK: &str = "5m";
 
 /// What one method said, and how long it took.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +38,30 @@ pub(super) struct Outcomes {
     pub(super) spin: Said<Checked>,
     pub(super) mutants: Said<Row>,
     pub(super) tests: Said<Passed>,
+    pub(super) soak: Said<Soaked>,
+}
+
+/// What the soak came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Soaked {
+    pub(super) seed: u64,
+    pub(super) threads: u32,
+    pub(super) tasks: u32,
+    pub(super) seconds: f64,
+    operations: Vec<Operation>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Operation {
+    done: u64,
+    refused: u64,
+    panicked: u64,
+}
+
+impl Soaked {
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.iter().map(|one| one.done + one.refused + one.panicked).sum()
+    }
 }
 
 /// A test that passed.
@@ -55,6 +82,7 @@ impl Outcomes {
         Ok(Self {
             spin: said("spin", is_chosen(Method::Spin), || spin::run(None))?,
             tests: said("tests", is_chosen(Method::Tests), || run_tests(plan))?,
+            soak: said("soak", is_chosen(Method::Soak), run_soak)?,
             shuttle: said("shuttle", is_chosen(Method::Shuttle), || {
                 shuttle::run(&shuttle::Options::default())
             })?,
@@ -91,6 +119,13 @@ fn directory() -> anyhow::Result<PathBuf> {
     let dir = std::path::absolute(cargo::target_dir())?.join("verify");
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     Ok(dir)
+}
+
+fn run_soak() -> anyhow::Result<Vec<Soaked>> {
+    let json = directory()?.join("soak-report.json");
+    soak::run(&soak::Args::of(SOAK, json.clone()))?;
+    let text = fs::read(&json).with_context(|| format!("{} cannot be read", json.display()))?;
+    Ok(vec![serde_json::from_slice(&text).context("what the soak came to")?])
 }
 
 /// Runs each program that the plan names, whole.

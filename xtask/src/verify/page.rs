@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anyhow::Context;
 
-use super::outcomes::{Outcomes, SEQUENCES};
+use super::outcomes::{Outcomes, Soaked};
 use super::plan::{Evidence, Plan, Promise, Race, Tests};
 use crate::mutants::{Outcome, Row};
 use crate::report::{Model, grouped};
@@ -33,9 +33,10 @@ const METHODS: &str = "\
 | seeded bugs | that a check can fail, and by which bug it does | which bugs nobody has thought of | `cargo xtask mutants` |
 | shuttle | many schedules of tens of threads | all of them, and anything of orderings | `cargo xtask shuttle` |
 | specification | progress for ever, under weak fairness, of the protocol | that the code is the protocol | `cargo xtask spin` |
-| properties | random operations on one thread, beside a model that is obviously right | anything of races | `cargo test` |
+| properties | random operations on one thread, beside a model that is obviously right: a thousand sequences each, or as many as its source says, and those that a fuzzer found worth keeping | anything of races | `cargo test`, `cargo xtask fuzz` |
 | faults | what fails, panics, is refused, is cancelled or exits, at each place where it can | combinations of more than two | `cargo test`, `cargo xtask cancel` |
 | stress | real threads, the real clock, real memory | what did not happen to happen | `cargo test` |
+| soak | everything at once, at random, on many threads and tasks, beside the equations that must hold; memory stays as it is | as stress; and of what it fails for, which of a million operations it was | `cargo xtask soak` |
 ";
 
 /// The page.
@@ -45,17 +46,19 @@ const METHODS: &str = "\
 pub(super) fn of(plan: &Plan, outcomes: &Outcomes) -> anyhow::Result<String> {
     let said = Index::new(outcomes);
     let mut page = String::from(INTRODUCTION);
-    page += "| promise | loom | seeded bugs | shuttle | specification | properties | faults | stress |\n";
-    page += "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    page +=
+        "| promise | loom | seeded bugs | shuttle | specification | properties | faults | stress | soak |\n";
+    page += "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for promise in &plan.promise {
         let cells = [
             summary(&promise.loom, |races| said.of_models(races)),
             said.of_bugs(promise),
             summary(&promise.shuttle, |races| said.of_worlds(races)),
             summary(&promise.spin, |races| said.of_cases(races)),
-            summary(&promise.properties, |tests| format!("{} x {SEQUENCES} sequences", said.count(tests))),
+            summary(&promise.properties, |tests| format!("{} properties", said.count(tests))),
             summary(&promise.faults, |tests| format!("{} tests", said.count(tests))),
             summary(&promise.stress, |tests| format!("{} tests", said.count(tests))),
+            summary(&promise.soak, |laws| format!("{} laws", laws.len())),
         ];
         let anchor = format!("{} {}", promise.name, promise.title).to_lowercase().replace(' ', "-");
         let anchor = anchor.replace('\'', "");
@@ -73,6 +76,9 @@ pub(super) fn of(plan: &Plan, outcomes: &Outcomes) -> anyhow::Result<String> {
             [("properties", &promise.properties), ("faults", &promise.faults), ("stress", &promise.stress)]
         {
             said.tests(&mut page, method, tests.list())?;
+        }
+        if let Evidence::Has(laws) = &promise.soak {
+            writeln!(page, "\nThe soak: {}.", laws.join("; "))?;
         }
     }
     page += "\n## What they rest on\n";
@@ -92,12 +98,14 @@ fn summary<T>(evidence: &Evidence<T>, of: impl FnOnce(&[T]) -> String) -> String
 
 fn totals(outcomes: &Outcomes) -> String {
     let executions = |models: &[Model]| grouped(models.iter().map(|model| model.executions).sum());
+    let soak = &outcomes.soak.of;
     let bounded = outcomes.loom.of.iter().filter(|model| model.is_bounded()).count();
     let equivalent = outcomes.mutants.of.iter().filter(|row| row.outcome == Outcome::Equivalent).count();
     format!(
         "In all: loom {} models and twins, {} executions, {bounded} bounded, in {}; shuttle {} worlds and \
          twins, {} schedules, in {}; spin {} cases in {}; {} mutants, {equivalent} of them argued to be \
-         equivalent and the others caught, in {}; {} tests in {}.",
+         equivalent and the others caught, in {}; {} tests in {}; a soak of {} operations on {} threads and {} tasks \
+         in {}.",
         outcomes.loom.of.len(),
         executions(&outcomes.loom.of),
         minutes(outcomes.loom.seconds),
@@ -110,6 +118,10 @@ fn totals(outcomes: &Outcomes) -> String {
         minutes(outcomes.mutants.seconds),
         outcomes.tests.of.len(),
         minutes(outcomes.tests.seconds),
+        grouped(soak.iter().map(Soaked::operations).sum()),
+        soak.iter().map(|soak| soak.threads).sum::<u32>(),
+        soak.iter().map(|soak| soak.tasks).sum::<u32>(),
+        minutes(soak.iter().map(|soak| soak.seconds).sum()),
     )
 }
 

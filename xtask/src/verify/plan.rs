@@ -26,6 +26,8 @@ pub(super) struct Promise {
     pub(super) properties: Evidence<Tests>,
     pub(super) faults: Evidence<Tests>,
     pub(super) stress: Evidence<Tests>,
+    /// What the soak says where it does not hold.
+    pub(super) soak: Evidence<String>,
 }
 
 /// What no promise says, and they rest on.
@@ -168,6 +170,7 @@ mod tests {
             let races = [&promise.loom, &promise.shuttle, &promise.spin];
             let tests = [&promise.properties, &promise.faults, &promise.stress];
             assert!(races.into_iter().all(is_filled) && tests.into_iter().all(is_filled), "{}", promise.name);
+            assert!(is_filled(&promise.soak), "{}", promise.name);
         }
     }
 
@@ -191,6 +194,20 @@ mod tests {
                 }
             };
             assert!(fs::exists(&file).unwrap(), "{tests}: {}", file.display());
+        }
+    }
+
+    #[test]
+    fn each_law_that_is_named_is_one_of_the_soaks() {
+        let soak = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("pool").join("examples/soak");
+        let files = fs::read_dir(soak).unwrap().map(|entry| entry.unwrap().path());
+        let sources: String =
+            files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect();
+        for promise in &Plan::load().unwrap().promise {
+            for law in promise.soak.list() {
+                assert!(law.starts_with(&format!("{}: ", promise.name)), "{law}");
+                assert!(sources.contains(law), "{law}");
+            }
         }
     }
 
