@@ -67,7 +67,7 @@ impl Subject {
             builder = builder.harden(harden());
         }
         let this = Self(builder.build(arena(4 * PAGES as usize * 4096)).expect("a good pool"));
-        let _warm = this.pairs(2000);
+        let _ = this.pairs(2000);
         this
     }
 

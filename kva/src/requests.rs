@@ -188,6 +188,17 @@ impl Requests {
         }
     }
 
+    /// As [`note_pass`](Self::note_pass), of a request that waits and is about to leave. One that is held
+    /// back passes nobody: what it is granted its client had, and nobody else could have.
+    pub(crate) fn note_pass_of(&mut self, at: u32) {
+        let Request { asked_at, held_back, .. } = self.entries[at as usize];
+        if !held_back && self.oldest() < asked_at {
+            self.overtakes += 1;
+            // Nor does it pass itself.
+            self.entries[at as usize].overtakes_before += 1;
+        }
+    }
+
     /// Queues a request; answers where it is kept.
     /// At most `bypass` a quantum of its length may overtake it.
     pub(crate) fn push(

@@ -124,7 +124,8 @@ impl Reserve {
     /// it is committed, by `MADV_POPULATE_WRITE`, or by touching each page where the kernel has that
     /// not (before Linux 5.14). Touching it then costs no fault, and if the system has too little,
     /// it is the taking that fails ([`AllocError::Commit`](crate::AllocError::Commit)), not a later
-    /// write. What was decommitted is populated when it is committed again. The kernel may still
+    /// write. A memory cgroup refuses nothing: where its limit is reached the process is killed, but in
+    /// the taking too. What was decommitted is populated when it is committed again. The kernel may still
     /// swap it out.
     ///
     /// ```

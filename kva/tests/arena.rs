@@ -768,6 +768,20 @@ fn a_span_freed_to_a_grow_that_ended_is_anybodys() {
 }
 
 #[test]
+fn a_double_free_of_what_is_kept_for_a_claimant_is_told() {
+    let arena = strict(1);
+    let asker = Asker::new(1);
+    let span = arena.try_alloc(shape(1)).unwrap();
+    let grow = asker.reserve(&arena, 0);
+    assert_eq!(arena.free_to(asker.claim(grow.id()), span), Ok(Heir::Claimant));
+    assert_eq!(arena.free(span), Err(FreeError::DoubleFree(span)));
+    let Answer::Now(committed, Ok(span)) = arena.ask(shape(1), grow) else { panic!("it was kept") };
+    committed.give_up();
+    arena.free(span).unwrap();
+    assert_whole(&arena);
+}
+
+#[test]
 fn a_span_that_does_not_suit_the_claimant_is_anybodys() {
     let arena = strict(4);
     let asker = Asker::new(2);

@@ -283,3 +283,57 @@ fn a_span_freed_to_a_claim_counts_too() {
     free_all(&arena, asker.granted().into_iter().chain([others[2]]));
     assert_whole(&arena);
 }
+
+/// A span passes to one who waits for its own client's quota: nobody else could have had it, so that nobody
+/// is overtaken.
+#[test]
+fn what_stays_with_a_client_overtakes_nobody() {
+    let arena = with_bypass(4, 0);
+    let client = arena.client(Client::new("").quota(2)).unwrap();
+    let pair = client.try_alloc(shape(2)).unwrap();
+    let (waits, held_back) = (Asker::new(1), Asker::new(1));
+    let id = waits.ask(&arena, 0, shape(3));
+    held_back.ask(&client, 0, shape(2));
+    assert!(arena.yield_to_older(pair, arena.clock().now()).unwrap());
+    let pair = held_back.granted();
+    assert_eq!((pair.len(), client.used()), (1, 2));
+    waits.withdraw(&arena, id);
+    assert_eq!(arena.stats().most_overtaken, 0);
+    free_all(&arena, pair);
+    assert_whole(&arena);
+}
+
+/// A span of a client passes to another's, and leaves the client room for an older request that waited for
+/// its quota. That one was not in line, so it was not overtaken.
+#[test]
+fn who_comes_back_into_line_by_a_pass_was_not_overtaken_by_it() {
+    let arena = with_bypass(4, 0);
+    let client = arena.client(Client::new("").quota(4)).unwrap();
+    let all = client.try_alloc(shape(4)).unwrap();
+    let (held_back, waits) = (Asker::new(1), Asker::new(1));
+    held_back.ask(&client, 0, shape(2));
+    waits.ask(&arena, 0, shape(2));
+    assert!(arena.yield_to_older(all, arena.clock().now()).unwrap());
+    let both = [held_back, waits].map(|asker| asker.granted());
+    assert_eq!(both.each_ref().map(Vec::len), [1, 1]);
+    assert_eq!(arena.stats().most_overtaken, 0);
+    free_all(&arena, both.concat());
+    assert_whole(&arena);
+}
+
+/// Who passes another does not pass itself.
+#[test]
+fn one_who_is_passed_on_to_overtakes_who_is_older_and_nobody_else() {
+    let arena = with_bypass(4, 1);
+    let mut all = take_each(&arena);
+    let (older, younger) = (Asker::new(1), Asker::new(1));
+    let id = older.ask(&arena, 0, shape(2));
+    younger.ask(&arena, 0, shape(1));
+    assert!(arena.yield_to_older(all.remove(0), arena.clock().now()).unwrap());
+    all.extend(younger.granted());
+    assert_eq!((all.len(), arena.stats().most_overtaken), (4, 0), "the younger one was not");
+    older.withdraw(&arena, id);
+    assert_eq!(arena.stats().most_overtaken, 1);
+    free_all(&arena, all);
+    assert_whole(&arena);
+}

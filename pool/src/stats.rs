@@ -175,7 +175,8 @@ pub struct PoolStats {
     /// grow brings the page back.
     pub released_below_low: u64,
     /// Those of them that did not reach their getter: it came back with another page, or
-    /// with none. Never, where the back-end [hands pages to their heir](crate::Backend::CLAIMS).
+    /// with none. Where the back-end [hands pages to their heir](crate::Backend::CLAIMS), only if the getter's
+    /// time was up, or it was refused, just as the page was released: it had left, and the page was anybody's.
     pub stolen: u64,
     /// The most items ever out or cached at once.
     pub most_out: usize,

@@ -425,3 +425,17 @@ fn a_creator_may_wait_for_an_object_of_its_pool() {
     shop.unhook();
     assert_rest(&pool, &shop, 2);
 }
+
+/// Nobody is told what a creation on a grower's thread panicked with. It was kept for ever, each time.
+#[test]
+fn what_a_creation_panicked_with_is_dropped() {
+    let payload = Arc::new(());
+    let panics = payload.clone();
+    let create = move || -> Result<u32, Failed> { std::panic::panic_any(panics.clone()) };
+    let pool = Pool::from_factory(1, Growers::new(1, create)).build().unwrap();
+    for _ in 0..3 {
+        assert_is!(pool.get(), Err(GetError::Abandoned));
+    }
+    drop(pool);
+    until(|| Arc::strong_count(&payload) == 1);
+}

@@ -4,6 +4,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -19,7 +20,7 @@ use pool::{Backend, Classic, GetError, Item, PageAllocator, Pool, RawPool};
 #[macro_use]
 mod support;
 
-use support::{QUANTUM, arena, blocks, objects, poll_once, until};
+use support::{QUANTUM, Task, arena, assert_rests, blocks, objects, poll_once, until};
 
 fn put<B: Backend>(pool: &RawPool<B>, item: NonNull<u8>) {
     support::put(pool, item).unwrap();
@@ -375,4 +376,22 @@ fn a_getter_that_panics_with_its_outcome_in_hand() {
     assert!(support::panics(|| pool.get()), "the page that came was one too many");
     let stats = pool.stats();
     assert_eq!((stats.out, stats.idle, stats.pages), (0, 1, 1), "{stats:?}");
+}
+
+/// What had gathered for the last who waited, and was more than it wanted, was kept above high water until
+/// somebody else came: it was looked for before that one was served, and not after.
+#[test]
+fn what_gathered_is_not_kept_once_the_last_is_served() {
+    let arena = arena(4);
+    let pool = objects(4).high_water(0).bypass(0).build(arena.clone()).unwrap();
+    let both = pool.reserve(2).unwrap();
+    let (task, _) = Task::new();
+    let mut three = pin!(pool.request().reserve_async(3));
+    assert!(task.poll(three.as_mut()).is_pending());
+    assert_eq!((pool.stats().pages, arena.stats().free), (4, 0), "two gather for it");
+    drop(both);
+    assert_eq!((pool.stats().out, pool.stats().pages, arena.stats().free), (3, 3, 1));
+    let Poll::Ready(three) = task.poll_if_woken(three.as_mut()) else { panic!("it was served") };
+    drop(three.unwrap());
+    assert_rests(&pool, &arena);
 }

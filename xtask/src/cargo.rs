@@ -102,7 +102,7 @@ pub(crate) fn shuttle_target_dir() -> PathBuf {
 /// Appends to a flags variable in the form that cargo will read: if
 /// `CARGO_ENCODED_<variable>` is set, cargo ignores the plain one, and a loom
 /// run without `--cfg loom` would pass by testing nothing.
-fn add_flags<'a>(command: &'a mut Command, variable: &str, flags: &[&str]) -> &'a mut Command {
+pub(crate) fn add_flags<'a>(command: &'a mut Command, variable: &str, flags: &[&str]) -> &'a mut Command {
     let encoded = format!("CARGO_ENCODED_{variable}");
     if let Some(present) = env::var_os(&encoded) {
         command.env(encoded, appended(present, "\x1f", flags))
@@ -129,7 +129,8 @@ pub(crate) fn shown(command: &Command) -> String {
         let value = value.unwrap_or_default().to_string_lossy();
         words.push(format!("{}={value:?}", name.to_string_lossy()));
     }
-    words.push("cargo".to_owned());
+    let program = Path::new(command.get_program());
+    words.push(program.file_name().unwrap_or_default().to_string_lossy().into_owned());
     for argument in command.get_args() {
         words.push(argument.to_string_lossy().into_owned());
     }

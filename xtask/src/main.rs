@@ -3,8 +3,9 @@
 //! `test` is everything that has to hold before a commit; `loom` runs the
 //! models alone and shows each as it ends; `mutants` says which of them catches which
 //! bug; `shuttle` runs worlds too large for it; `spin` checks the specification; `cancel`
-//! drops async operations wherever they await; `verify` runs all that checks a promise and writes down what it
-//! said; `features` builds the feature matrix;
+//! drops async operations wherever they await; `soak` does everything at once; `fuzz`, `sanitize` and
+//! `valgrind` look for what no test was written for; `verify` runs all that checks a promise and writes
+//! down what it said; `features` builds the feature matrix;
 //! `peers` puts this pool beside others, and `bench` and `hardening` say what it costs. They only start cargo and
 //! read what comes back, so that every step can be repeated by hand.
 
@@ -12,16 +13,21 @@ mod bench;
 mod cancel;
 mod cargo;
 mod features;
+mod fuzz;
 mod hardening;
 mod loom;
 mod models;
 mod mutants;
+mod nightly;
 mod peers;
 mod report;
+mod sanitize;
 mod shuttle;
+mod soak;
 mod spin;
 mod steps;
 mod test;
+mod valgrind;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,7 +43,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, loom models, shuttle worlds and documentation, to the first failure
+    /// Format, lints, tests, this pool in the peers' scenarios, instruction counts, a minute's soak,
+    /// loom models, shuttle worlds and documentation, to the first failure
     Test,
     /// Builds each feature alone, none, and all
     Features,
@@ -55,6 +62,8 @@ enum Task {
     Cancel,
     /// Worlds too large for loom, in schedules that shuttle draws, each shown as it ends
     Shuttle(shuttle::Options),
+    /// Everything at once, at random, on many threads, beside the equations that must hold
+    Soak(soak::Args),
     /// The specification in docs/spec, checked for progress under fairness; needs spin and a C compiler
     Spin {
         /// Check only the cases with this in their names
@@ -62,6 +71,15 @@ enum Task {
     },
     /// All that checks the promises, and docs/VERIFICATION.md: which promise by which method, how much was explored
     Verify(verify::Args),
+    /// Plays scripts that a fuzzer makes, beside naive models; needs a nightly toolchain and cargo-fuzz
+    Fuzz(fuzz::Args),
+    /// The tests under the address sanitizer, those with threads under the thread sanitizer; needs a nightly toolchain
+    Sanitize {
+        /// Only this one
+        sanitizer: Option<sanitize::Sanitizer>,
+    },
+    /// The storm and the stress test under valgrind
+    Valgrind,
     /// This pool and its peers in the same scenarios; a whole run writes docs/PEERS.md
     Peers(peers::Args),
     /// What a get and a put cost, beside what people use instead; a whole run writes docs/BENCHMARKS.md
@@ -80,6 +98,10 @@ fn main() -> ExitCode {
         Task::Shuttle(options) => shuttle::run(&options).map(drop),
         Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
         Task::Verify(args) => verify::run(&args),
+        Task::Soak(args) => soak::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Sanitize { sanitizer } => sanitize::run(sanitizer),
+        Task::Valgrind => valgrind::run(),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Hardening => hardening::run(),

@@ -1,10 +1,11 @@
 //! `cargo xtask test`: everything that has to hold before a commit.
 //!
 //! Needs a Rust toolchain and nothing else. Of that, rustfmt and clippy may be
-//! missing: their steps are then skipped aloud, because CI has both. So is the
-//! count of instructions where there is no valgrind, the specification where there
+//! missing: their steps are then skipped aloud, because CI has both. So are the
+//! count of instructions and memcheck where there is no valgrind, the specification where there
 //! is no spin, and all that is built of benches where there is no C compiler and no
-//! `make`.
+//! `make`. Fuzzing and the sanitizers are no part of it: they need a nightly toolchain, and long. The
+//! corpus of the fuzzer is replayed by ordinary tests.
 
 use crate::bench;
 use crate::cargo::{self, cargo, with_loom, with_shuttle, with_strict_rustdoc};
@@ -12,8 +13,10 @@ use crate::features;
 use crate::loom;
 use crate::peers;
 use crate::shuttle;
+use crate::soak;
 use crate::spin;
 use crate::steps::Steps;
+use crate::valgrind;
 
 const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
 
@@ -92,6 +95,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "--test",
             "runtimes",
             "--test",
+            "soak",
+            "--test",
             "hardening",
             "--test",
             "hardening_allocates_nothing",
@@ -113,10 +118,15 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
         }
     }
 
+    match valgrind::missing() {
+        None => steps.run("valgrind", valgrind::run)?,
+        Some(why) => steps.skip("valgrind", why),
+    }
     match spin::missing() {
         None => steps.run("specification", || spin::run(None).map(drop))?,
         Some(why) => steps.skip("specification", why),
     }
+    steps.run("soak", soak::minute)?;
     steps.run("loom models", || loom::run(None, false).map(drop))?;
     steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()).map(drop))?;
 

@@ -155,8 +155,9 @@ impl Inner {
             };
             let Some(at) = state.requests.find_claim(claim.id()) else {
                 if claim.is_open() && !state.requests.is_answered(claim.id()) {
-                    state.stays(span.busy());
-                    state.requests.park(claim.id(), span);
+                    // A second free of it is an error, also while it is kept.
+                    let kept = self.span(state.renew(span.busy()));
+                    state.requests.park(claim.id(), kept);
                     return Ok(Heir::Claimant);
                 }
                 state.give(span.busy());

@@ -473,11 +473,11 @@ impl Arena {
             let Some(at) = state.requests.find_older(than, good) else {
                 return Ok(false);
             };
-            let &Request { placement, client, asked_at, .. } = state.requests.get(at);
+            let &Request { placement, client, .. } = state.requests.get(at);
+            // Before others are back in line, whom it does not pass, as this leaves their client room.
+            state.requests.note_pass_of(at);
             let kept = inner.span(state.pass_on(span.busy(), &placement, client));
-            if state.answer(at, Ok(kept), todo) {
-                state.requests.note_pass(asked_at);
-            } else {
+            if !state.answer(at, Ok(kept), todo) {
                 // It was withdrawn just now; what it would have had is free, and granted in turn.
                 todo.more = true;
             }

@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use kva::holds::as_nobody;
+use kva::panics::discard;
 use kva::sync::{Arc, Mutex, thread};
 use kva::{Answer, Committed, Grow, GrowId, Work};
 
@@ -129,8 +130,9 @@ impl<T: Send + 'static, E: Send + 'static> Crew<T, E> {
                 let created = as_nobody(&self.create);
                 job.finish(created.map(Place::new).map_err(|error| GrowerError::Failed(error).into()));
             }));
-            // What was panicked with may panic when it is dropped.
-            std::mem::forget(worked);
+            if let Err(panic) = worked {
+                discard(panic);
+            }
         }
     }
 

@@ -48,6 +48,7 @@ impl<B: Backend> State<B> {
         }
         self.withdraw(todo);
         self.shed(todo);
+        let somebody_waited = !self.queue.is_empty();
         if self.closed {
             self.dismiss(todo);
         } else {
@@ -57,6 +58,10 @@ impl<B: Backend> State<B> {
             self.give_way(todo);
             self.withdraw(todo);
             self.call_for_grow(todo);
+            if somebody_waited && self.queue.is_empty() {
+                // What gathered for the last of them, and is more than it wanted.
+                self.shed(todo);
+            }
         }
         self.find_drivers(todo);
         self.check();

@@ -8,6 +8,7 @@
 #[macro_use]
 mod support;
 
+mod cgroup;
 mod children;
 mod exits;
 mod faulty;
