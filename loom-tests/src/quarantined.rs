@@ -165,7 +165,9 @@ impl Quarantined for Arc<Naive> {
             state.free += 1;
         }
         drop(state);
-        waiter.map(Waker::wake);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
         true
     }
 

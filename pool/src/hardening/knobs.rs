@@ -85,6 +85,7 @@ impl Hardening {
     /// # use kva::{Arena, Region, Reserve};
     /// use pool::{Hardening, RawPool};
     /// use std::alloc::Layout;
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
     ///
     /// # let arena = Arena::new(Region::reserve(1 << 20, Reserve::new())?, 4096)?;
     /// let poison = Hardening::new().poison(true);
@@ -94,7 +95,7 @@ impl Hardening {
     /// unsafe { pool.put(item) }?;
     /// // SAFETY: the arena has the memory still. That it is the pool's by now is the bug.
     /// unsafe { item.write(1) };
-    /// let found = std::panic::catch_unwind(|| pool.get());
+    /// let found = catch_unwind(AssertUnwindSafe(|| pool.get()));
     /// let report = *found.unwrap_err().downcast::<String>().unwrap();
     /// assert!(report.contains("use after put"), "{report}");
     /// # Ok::<_, Box<dyn std::error::Error>>(())
