@@ -7,7 +7,7 @@ use std::thread;
 
 use kva::sync::{Arc, Mutex};
 
-/// What callers' code panics with. Dropping it panics too, so whoever stops a panic does not drop it.
+/// What callers' code panics with. Dropping it panics too, which whoever drops it has to stop.
 struct Payload(Fuse);
 
 impl Drop for Payload {

@@ -52,7 +52,7 @@ impl World {
         assert_eq!(stats.waiting, growing + self.others.len(), "who waits for the arena");
         let pages = self.inns.iter().map(|inn| {
             let stats = inn.stats();
-            stats.pages * inn.page_quanta(&stats)
+            stats.pages * Inn::page_quanta(&stats)
         });
         let held: u32 = self.spans.iter().map(|span| span.len()).sum();
         let known = pages.sum::<u32>() + held + stats.free + stats.withheld;

@@ -200,7 +200,7 @@ impl Front {
     pub(super) fn put(&self, by: By, held: Held) {
         match (held, self) {
             (Held::Item(item), Self::Raw(pool)) => {
-                self.put_raw(by, item, pool).expect("it is out");
+                Self::put_raw(by, item, pool).expect("it is out");
             }
             (Held::Object(mut object), _) => object.users -= 1,
             (Held::Reserved(reservation), _) => drop(reservation),
@@ -208,7 +208,7 @@ impl Front {
         }
     }
 
-    fn put_raw(&self, by: By, item: NonNull<u8>, pool: &RawPool) -> Result<(), PutError> {
+    fn put_raw(by: By, item: NonNull<u8>, pool: &RawPool) -> Result<(), PutError> {
         match by {
             // SAFETY: nobody uses the memory here.
             By::Pool => unsafe { pool.put(item) },
@@ -221,7 +221,7 @@ impl Front {
     pub(super) fn put_wrong(&self, address: usize) -> Option<Result<(), PutError>> {
         let item = NonNull::without_provenance(address.try_into().ok()?);
         match self {
-            Self::Raw(pool) => Some(self.put_raw(By::Pool, item, pool)),
+            Self::Raw(pool) => Some(Self::put_raw(By::Pool, item, pool)),
             Self::Typed(..) => None,
         }
     }

@@ -17,20 +17,20 @@ struct Before {
 
 impl Inn {
     /// Quanta of one page.
-    pub(super) fn page_quanta(&self, stats: &PoolStats) -> u32 {
+    pub(super) fn page_quanta(stats: &PoolStats) -> u32 {
         stats.page_size.div_ceil(QUANTUM) as u32
     }
 
     /// Whether its pages are too large for the arena, or for its quota.
     pub(super) fn never_fits(&self) -> bool {
-        let quanta = self.page_quanta(&self.stats());
+        let quanta = Self::page_quanta(&self.stats());
         let arena = self.front.arena();
         quanta > self.set.quota || quanta > arena.quanta()
     }
 
     /// Whether the arena has a page right now, and nobody waits for it.
     pub(super) fn has_page(&self, stats: &PoolStats) -> bool {
-        let (quanta, arena) = (self.page_quanta(stats), self.front.arena());
+        let (quanta, arena) = (Self::page_quanta(stats), self.front.arena());
         let of_arena = arena.stats();
         let align = if stats.items_per_page > 1 { quanta } else { 1 };
         let largest = of_arena.largest.get(align.ilog2() as usize).copied().unwrap_or(0);
@@ -147,12 +147,11 @@ impl World {
         let several = inn.front.alive().is_some();
         let items = if several { 1 + usize::from(wanted.items) % 4 } else { 1 };
         let before = inn.before(manner, items);
-        match inn.begin(manner, items) {
-            Some(got) => inn.judge(manner, items, &before, got),
-            None => {
-                assert!(!before.sure && !before.too_many && !inn.is_closed, "{:?}", inn.stats());
-                assert!(!is_late, "its time is up");
-            }
+        if let Some(got) = inn.begin(manner, items) {
+            inn.judge(manner, items, &before, got);
+        } else {
+            assert!(!before.sure && !before.too_many && !inn.is_closed, "{:?}", inn.stats());
+            assert!(!is_late, "its time is up");
         }
     }
 }

@@ -46,7 +46,7 @@ struct World {
     others: Vec<Other>,
     arena: Arena,
     /// Last: objects are in there.
-    _memory: Box<Memory>,
+    memory: Box<Memory>,
 }
 
 /// Plays what these bytes say.
@@ -76,9 +76,9 @@ impl World {
         let region = unsafe { Region::borrowed(bytes) };
         let bypass = [64, 0, 1, 3][usize::from(setup.bypass) % 4];
         let arena = Arena::with_bypass(region, QUANTUM, bypass).expect("a good arena");
-        let pools = &setup.each[..1 + usize::from(setup.pools) % 3];
+        let pools = &setup.each[..=usize::from(setup.pools) % 3];
         let inns = pools.iter().filter_map(|pool| Inn::new(*pool, &arena)).collect();
-        Self { setup, inns, spans: Vec::new(), others: Vec::new(), arena, _memory: memory }
+        Self { setup, inns, spans: Vec::new(), others: Vec::new(), arena, memory }
     }
 
     fn inn(&mut self, index: u8) -> Option<&mut Inn> {
@@ -268,7 +268,7 @@ impl World {
             self.spans.iter().filter_map(|span| self.arena.ptr(*span)).map(|start| start.addr().get());
         let spans: Vec<_> = spans.collect();
         let quiet = self.inns.iter().all(Inn::is_quiet);
-        let (pools, base) = (self.inns.len(), std::ptr::from_ref(&*self._memory).addr());
+        let (pools, base) = (self.inns.len(), std::ptr::from_ref(&*self.memory).addr());
         let Some(inn) = self.inn(pool) else { return };
         let this = usize::from(pool) % pools;
         let pick = |all: &[usize], index: u8| (!all.is_empty()).then(|| all[usize::from(index) % all.len()]);

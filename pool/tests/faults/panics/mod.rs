@@ -52,8 +52,8 @@ fn each_call_panics(name: &'static str, kinds: &[&str], scenario: impl Fn(&Fuse)
             let escaped = stops(|| caught = scenario(&fuse));
             assert_eq!(escaped, 0, "a check failed, or a panic came from elsewhere: calls {first}, {second}");
             let blown = fuse.blown();
-            assert_eq!(fuse.payloads_dropped(), 0, "{blown:?}");
-            assert!(caught <= blown.len(), "{caught} of {blown:?}");
+            // What reached nobody was dropped, once, and its panic in turn ended nothing.
+            assert_eq!(caught + fuse.payloads_dropped(), blown.len(), "{blown:?}");
             // Two may panic in what one call owes: the first of them goes on.
             assert!(caught >= usize::from(!blown.is_empty()), "{blown:?} reached nobody");
             one = one.max(blown.len());
