@@ -810,6 +810,20 @@ fn a_span_that_does_not_suit_the_claimant_is_anybodys() {
     assert_whole(&arena);
 }
 
+/// A sleeper with a claim that gave up has its answer: what is freed to it then is anybody's.
+#[test]
+fn nothing_is_kept_for_a_sleeper_that_gave_up() {
+    let arena = numbers(1);
+    let held = arena.try_alloc(shape(1)).unwrap();
+    let asker = Asker::new(1);
+    let committed = asker.reserve(&arena, 0).commit().unwrap();
+    let end = arena.alloc_claiming(shape(1), committed.claim(), Some(Instant::now()));
+    assert_eq!(end, Err(AllocError::TimedOut));
+    assert_eq!(arena.free_to(committed.claim(), held), Ok(Heir::Gone));
+    committed.finish(Err(Refusal::TimedOut));
+    assert_whole(&arena);
+}
+
 /// What a classic back-end does: it commits, and then sleeps on its caller's thread.
 #[test]
 fn a_span_freed_to_a_sleeper_reaches_it_past_thieves_and_who_is_older() {

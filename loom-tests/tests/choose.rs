@@ -115,10 +115,14 @@ fn a_put_against_a_moment() {
         let chooses = {
             let pool = world.1.clone();
             spawn(move || {
-                // It passes when loom wants, but not as it is first looked at.
-                let late = deadline(Instant::now() + Duration::from_hours(1)).wrap(|()| None);
-                let got = pool.get_event().wrap(|item| Some(item.unwrap()));
-                choose((got, late)).sync().map(|item| put(&pool, item)).is_none()
+                // They pass when loom wants, but not as they are first looked at; the sooner one first.
+                let late = [2, 1].map(|hours| {
+                    deadline(Instant::now() + Duration::from_hours(hours)).wrap(move |()| Err(hours))
+                });
+                let chosen = choose((pool.get_event().wrap(Ok), choose(late))).sync();
+                let late = chosen.map(|item| put(&pool, item.unwrap())).err();
+                assert!(late.is_none_or(|hours| hours == 1), "the moment that comes first");
+                late.is_some()
             })
         };
         put(&world.1, item);

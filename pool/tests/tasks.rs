@@ -431,6 +431,24 @@ fn another_tasks_poll_replaces_the_waker() {
     }
 }
 
+/// Which waker was left last is known, whichever was the first.
+#[test]
+fn a_future_may_come_back_to_its_first_task() {
+    let arena = arena(1);
+    let pool = blocks(1).build(arena.clone()).unwrap();
+    let held = pool.get().unwrap();
+    let [(first, one), (second, other)] = [Task::new(), Task::new()];
+    let mut getter = pin!(pool.get_async());
+    for waker in [&one, &other, &one] {
+        assert_is!(poll(getter.as_mut(), waker), Poll::Pending);
+    }
+    put(&pool, held).unwrap();
+    assert_eq!((first.woken(), second.woken()), (1, 0));
+    assert_is!(poll(getter.as_mut(), &one), Poll::Ready(Ok(item)) if item == held);
+    put(&pool, held).unwrap();
+    assert_rests(&pool, &arena);
+}
+
 /// Woken as one task, it is polled as another, which finds nothing and is woken then.
 #[test]
 fn another_task_may_look_for_one_that_was_woken() {

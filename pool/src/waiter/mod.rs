@@ -20,7 +20,8 @@
 //! 1. A linked node is pinned and valid: its owner unlinks it, under the lock, before
 //!    it goes away ([`Queue::cancel`]).
 //! 2. `shared` is read and written under the pool's lock only. Every function here that
-//!    touches it takes the [`Queue`], which lives under that lock.
+//!    touches it takes the [`Queue`], which lives under that lock; but for the destructor, when nobody
+//!    else can reach the node.
 //! 3. `outcome` is written once, under the lock, while the node is being unlinked, and
 //!    before `word` becomes `DONE`; after that it is its owner's alone.
 //! 4. Nobody touches a node after making it `DONE`, not even to wake it: the waker was
@@ -47,9 +48,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 use kva::holds::Client;
-use kva::sync::UnsafeCell;
 use kva::sync::atomic::{AtomicU32, Ordering::Acquire};
 use kva::sync::thread::Thread;
+use kva::sync::{CHECKED, UnsafeCell};
 
 use crate::error::GetError;
 use crate::loan::{Loans, Rest};
@@ -188,6 +189,16 @@ impl<E> Waiter<E> {
             // SAFETY: as in `look`.
             _ => self.outcome.with_mut(|outcome| unsafe { (*outcome).take() }),
         }
+    }
+}
+
+/// Where equations are checked, so is that nobody can reach what goes away: in no line it is missed before
+/// memory that is somebody else's by then is written to.
+impl<E> Drop for Waiter<E> {
+    fn drop(&mut self) {
+        // SAFETY: by invariant 1 nobody else can reach it; and if somebody can, it ends here.
+        let is_linked = CHECKED && self.shared.with(|shared| unsafe { (*shared).linked });
+        assert!(!is_linked, "a waiter goes away and is in line");
     }
 }
 
