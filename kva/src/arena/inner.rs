@@ -32,11 +32,12 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    pub(super) fn new(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
+    /// In its place at once: it is large, and the stacks of loom are small.
+    pub(super) fn new(region: Region, quantum: usize, bypass: u32) -> Result<Arc<Self>, ArenaError> {
         let space = Space::of(regions::runs(&region, quantum)?);
         let quanta = space.size() as usize;
         let regions = Regions::new(region, quantum)?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             id: unique_id(),
             quantum,
             bypass,
@@ -46,7 +47,7 @@ impl Inner {
             holders: Holders::new(quanta).ok_or(ArenaError::Tables(quanta))?,
             _leak: LeakCheck::new(),
             regions,
-        })
+        }))
     }
 
     /// Frees what was taken and is not handed out. A client that relocates may have said meanwhile that

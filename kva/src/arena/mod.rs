@@ -195,7 +195,7 @@ impl Arena {
     /// As [`new`](Self::new).
     pub fn with_bypass(region: Region, quantum: usize, bypass: u32) -> Result<Self, ArenaError> {
         let inner = Inner::new(region, quantum, bypass)?;
-        let arena = Self { client: None, inner: Arc::new(inner) };
+        let arena = Self { client: None, inner };
         arena.make_known();
         Ok(arena)
     }
