@@ -103,7 +103,7 @@ impl<'a> Bench<'a> {
             command.env(setting, value);
         }
         command.args(["-j", jobs(), "--message-format", "json"]).current_dir(self.tree.root());
-        let output = command.stderr(Stdio::null()).output().context("cargo cannot be started")?;
+        let output = command.output().context("cargo cannot be started")?;
         let mut errors = String::new();
         for message in Message::parse_stream(&*output.stdout) {
             match message? {
@@ -124,6 +124,10 @@ impl<'a> Bench<'a> {
                 }
                 _ => {}
             }
+        }
+        if errors.is_empty() {
+            // Of no code: a test that is not there, or a compiler that was killed.
+            errors = String::from_utf8_lossy(&output.stderr).into_owned();
         }
         ensure!(output.status.success(), "it does not compile: {}", errors.trim());
         Ok(())
