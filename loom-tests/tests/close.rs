@@ -7,10 +7,10 @@ use kva::sync::Arc;
 use kva::sync::thread::spawn;
 use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
-use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
+use loom_tests::historical::{QueuesBlindly, ReleasesNothing, deliver_taking_first};
 use loom_tests::naive::{Flaw, Naive};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
-use loom_tests::world::{Item, arena, assert_arena_whole, block_on, get, pages, put, waiting};
+use loom_tests::world::{Item, arena, assert_arena_whole, block_on, get, one, pages, put, waiting};
 use pool::{Backend, GetError};
 
 /// Closed while the back-end delivers.
@@ -44,6 +44,51 @@ fn while_a_page_is_delivered() {
 fn while_a_page_is_taken_for_nobody() {
     known_bad("close/taken_before_commit", "rest: a span was lost", || {
         against_delivery(deliver_taking_first, &Witness::default());
+    });
+}
+
+/// Closed while somebody comes and asks for a page, of which there is none. Whatever the order, the
+/// request is gone.
+fn against_ask<B: Backend<Error = AllocError> + Clone>(
+    backend: impl FnOnce(Arena) -> B,
+    left_behind: impl FnOnce(&B) -> usize,
+    withdrawn: &Witness,
+) {
+    let arena = arena(1, 0);
+    let others = arena.try_alloc(one()).unwrap();
+    let backend = backend(arena.clone());
+    let pool = Arc::new(pages(1).bypass(0).build(backend.clone()).unwrap());
+    let getter = {
+        let pool = pool.clone();
+        spawn(move || assert!(matches!(pool.get(), Err(GetError::Closed))))
+    };
+    pool.close();
+    getter.join().unwrap();
+    assert_eq!(left_behind(&backend), 0, "a request was left behind");
+    let stats = pool.stats();
+    withdrawn.saw(stats.withdrawn > 0);
+    assert_eq!(stats.growing, 0, "its slot was kept");
+    drop(pool);
+    arena.free(others).unwrap();
+    assert_arena_whole(&arena);
+}
+
+#[test]
+fn while_somebody_asks() {
+    witnessed("close/as_it_asks", "it was withdrawn", |withdrawn| {
+        against_ask(|arena| arena, |arena| arena.stats().waiting, withdrawn);
+    });
+}
+
+#[test]
+fn while_somebody_is_queued_without_a_look() {
+    known_bad("close/queued_blindly", "a request was left behind", || {
+        let left_behind = |backend: &QueuesBlindly| {
+            let queued = backend.queued();
+            backend.clear();
+            queued
+        };
+        against_ask(QueuesBlindly::new, left_behind, &Witness::default());
     });
 }
 

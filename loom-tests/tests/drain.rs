@@ -6,7 +6,9 @@ use kva::{AllocError, Arena};
 use loom_tests::backends::Manual;
 use loom_tests::historical::{ReleasesNothing, deliver_taking_first};
 use loom_tests::run::{Witness, known_bad, model, witnessed};
-use loom_tests::world::{arena, assert_arena_whole, assert_pool_at_rest, block_on, get, pages, put, waiting};
+use loom_tests::world::{
+    arena, assert_arena_whole, assert_pool_at_rest, block_on, get, pages, put, take_rest, waiting,
+};
 use pool::Backend;
 
 fn against_get_and_put<B: Backend<Error = AllocError>>(backend: impl Fn(Arena) -> B) {
@@ -69,5 +71,30 @@ fn limit_lowered_while_growing() {
 fn limit_lowered_and_a_page_taken_for_nobody() {
     known_bad("limit/taken_before_commit", "rest: a span was lost", || {
         lowered_while_growing(deliver_taking_first, &Witness::default());
+    });
+}
+
+/// The same as it asks for its page, of which there is none: it asks, and is withdrawn, in any order.
+#[test]
+fn limit_lowered_as_it_asks() {
+    witnessed("limit/lowered_as_it_asks", "it was withdrawn", |withdrawn| {
+        let arena = arena(2, 0);
+        let pool = Arc::new(pages(2).low_water(1).bypass(0).build(arena.clone()).unwrap());
+        let item = pool.try_get().unwrap();
+        let others = take_rest(&arena);
+        let getter = {
+            let pool = pool.clone();
+            spawn(move || get(&pool).unwrap())
+        };
+        pool.set_hard_limit(1).unwrap();
+        assert!(pool.stats().growing == 0, "bound: a grow is pending above the lowered limit");
+        put(&pool, item);
+        put(&pool, getter.join().unwrap());
+        assert_eq!(arena.stats().waiting, 0, "a request was left behind");
+        let stats = assert_pool_at_rest(&pool, 1);
+        withdrawn.saw(stats.withdrawn > 0);
+        drop(pool);
+        others.into_iter().for_each(|span| arena.free(span).unwrap());
+        assert_arena_whole(&arena);
     });
 }

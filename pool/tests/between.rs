@@ -9,14 +9,17 @@ mod support;
 use std::alloc::Layout;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Weak};
-use kva::{AllocError, Arena, Client, GrowTable, Reclaim, Shortage};
+use kva::{AllocError, Arena, Client, GrowTable, Reclaim, Shape, Shortage};
 use pool::{Builder, GetError, RawPool};
-use support::{CloseOnPanic, QUANTUM, Random, arena, assert_whole, blocks, put, put_all, until};
+use support::{
+    CloseOnPanic, QUANTUM, Random, arena, assert_whole, blocks, poll_once, put, put_all, take, until,
+};
 
 /// Pages of one item, so many quanta, at a multiple of as many.
 fn runs(quanta: usize, hard_limit: u32) -> Builder<Layout> {
@@ -239,4 +242,32 @@ fn pools_of_different_shapes_at_once() {
     }
     assert_eq!(client.used(), 0);
     assert_whole(&arena);
+}
+
+/// Of two requests the older has the better place in the arena's line, before somebody else's: it is the
+/// younger that goes when one is needed no more.
+#[test]
+fn the_youngest_request_is_withdrawn() {
+    let arena = arena(3);
+    let pool = blocks(3).bypass(0).build(arena.clone()).unwrap();
+    let item = pool.get().unwrap();
+    let [one, rest] = [(); 2].map(|()| take(&arena, 1));
+    let mut served = Box::pin(pool.get_async());
+    assert!(poll_once(served.as_mut()).is_pending());
+    let mut other = Box::pin(arena.alloc_async(Shape::new(1).unwrap()));
+    assert!(poll_once(other.as_mut()).is_pending());
+    let mut waits = Box::pin(pool.get_async());
+    assert!(poll_once(waits.as_mut()).is_pending());
+    assert_eq!((pool.stats().growing, arena.stats().waiting), (2, 3));
+    put(&pool, item).unwrap();
+    let Poll::Ready(Ok(item)) = poll_once(served.as_mut()) else { panic!("it was put: {pool:?}") };
+    assert_eq!((pool.stats().withdrawn, arena.stats().waiting), (1, 2));
+    arena.free(one).unwrap();
+    assert!(poll_once(other.as_mut()).is_pending(), "P4: it is past who asked before it");
+    let Poll::Ready(Ok(more)) = poll_once(waits.as_mut()) else { panic!("it is free: {pool:?}") };
+    arena.free(rest).unwrap();
+    let Poll::Ready(Ok(span)) = poll_once(other.as_mut()) else { panic!("it is free: {arena:?}") };
+    arena.free(span).unwrap();
+    put_all(&pool, [item, more]);
+    support::assert_rests(&pool, &arena);
 }

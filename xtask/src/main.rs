@@ -96,7 +96,7 @@ fn main() -> ExitCode {
         Task::Mutants(args) => mutants::run(&args).map(drop),
         Task::Cancel => cancel::run(),
         Task::Shuttle(options) => shuttle::run(&options).map(drop),
-        Task::Spin { filter } => spin::run(filter.as_deref()).map(drop),
+        Task::Spin { filter } => spin::run_if_installed(filter.as_deref()),
         Task::Verify(args) => verify::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),

@@ -94,6 +94,11 @@ impl Outcome {
     }
 }
 
+/// The names of all.
+pub(crate) fn names() -> anyhow::Result<BTreeSet<String>> {
+    Ok(list::load()?.into_iter().map(|mutant| mutant.name).collect())
+}
+
 /// Judges the mutants that are asked for, or all.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Vec<Row>> {
     let all = list::load()?;

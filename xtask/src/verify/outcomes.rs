@@ -79,17 +79,39 @@ impl Outcomes {
     /// One fails, cannot run here, or has not run yet.
     pub(super) fn of(plan: &Plan, chosen: &BTreeSet<Method>) -> anyhow::Result<Self> {
         let is_chosen = |method| chosen.contains(&method);
-        Ok(Self {
-            spin: said("spin", is_chosen(Method::Spin), || spin::run(None))?,
-            tests: said("tests", is_chosen(Method::Tests), || run_tests(plan))?,
-            soak: said("soak", is_chosen(Method::Soak), run_soak)?,
-            shuttle: said("shuttle", is_chosen(Method::Shuttle), || {
-                shuttle::run(&shuttle::Options::default())
-            })?,
-            loom: said("loom", is_chosen(Method::Loom), || loom::run(None, false))?,
-            mutants: said("mutants", is_chosen(Method::Mutants), || mutants::run(&mutants::Args::default()))?,
-        })
+        let spin = said("spin", is_chosen(Method::Spin), || spin::run(None))?;
+        let tests = said("tests", is_chosen(Method::Tests), || run_tests(plan))?;
+        each_passed(plan, &tests.of)?;
+        let soak = said("soak", is_chosen(Method::Soak), run_soak)?;
+        let shuttle =
+            said("shuttle", is_chosen(Method::Shuttle), || shuttle::run(&shuttle::Options::default()))?;
+        let loom = said("loom", is_chosen(Method::Loom), || loom::run(None, false))?;
+        let mutants =
+            said("mutants", is_chosen(Method::Mutants), || mutants::run(&mutants::Args::default()))?;
+        each_was_judged(&mutants.of)?;
+        Ok(Self { loom, shuttle, spin, mutants, tests, soak })
     }
+}
+
+// What is quoted may be of another plan, or of another list of mutants. Models that did not run are missed
+// by the page.
+
+fn each_passed(plan: &Plan, passed: &[Passed]) -> anyhow::Result<()> {
+    for tests in plan.tests() {
+        let is_there = passed.iter().any(|passed| passed.is_of(tests));
+        ensure!(is_there, "no test passed of: cargo test {tests} (cargo xtask verify tests)");
+    }
+    Ok(())
+}
+
+fn each_was_judged(rows: &[Row]) -> anyhow::Result<()> {
+    let judged: BTreeSet<_> = rows.iter().map(|row| row.mutant.clone()).collect();
+    let others: Vec<_> = mutants::names()?.symmetric_difference(&judged).cloned().collect();
+    ensure!(
+        others.is_empty(),
+        "mutants that were not judged, or are no more: {others:?} (cargo xtask verify mutants)"
+    );
+    Ok(())
 }
 
 fn said<T: Serialize + DeserializeOwned>(
@@ -148,9 +170,6 @@ fn run_tests(plan: &Plan) -> anyhow::Result<Vec<Passed>> {
         );
         passed
             .extend(names(&text).map(|name| Passed { program: program.to_string(), name: name.to_owned() }));
-    }
-    for tests in plan.tests() {
-        ensure!(passed.iter().any(|passed| passed.is_of(tests)), "no test passed of: cargo test {tests}");
     }
     println!("{} tests", passed.len());
     Ok(passed)

@@ -15,8 +15,8 @@ const INTRODUCTION: &str = "\
 # Verification
 
 Written by `cargo xtask verify`, from what it ran and from `xtask/verification.toml`, which says what is \
-evidence for what. Every figure is of that run, in which everything that had to hold held, and every seeded \
-bug was caught.
+evidence for what. Every figure is of the last run of its method, in which everything that had to hold held, \
+and every seeded bug was caught.
 
 A *seeded bug* is either a *twin*, a world of its own with a protocol that is known to be wrong, or a *mutant*: \
 one rule of the production code undone (`xtask/mutants.toml`). The assertions that catch it are those of the \

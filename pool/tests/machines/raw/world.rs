@@ -115,7 +115,14 @@ impl World {
     pub(super) fn ended(&mut self, all: Vec<(Getter, Outcome)>) {
         for (getter, outcome) in all {
             match outcome {
-                Ok(had) => self.hand_out(getter, had),
+                Ok(had) => {
+                    // Also of those that waited: whoever is older, and waits still, was passed.
+                    if getter.items > 0 && !self.naive.closed {
+                        let line = self.line();
+                        self.passes(&line, getter);
+                    }
+                    self.hand_out(getter, had);
+                }
                 Err(GetError::Closed) => assert!(self.naive.closed),
                 Err(GetError::TooMany { asked, most }) => {
                     assert_eq!(asked, getter.items);
@@ -215,7 +222,6 @@ impl World {
             _ if items == 0 => return,
             Some((_, Ok(_))) => {
                 assert!(must != Some(false) && !self.naive.closed && items <= most);
-                self.passes(&line, getter);
             }
             Some((_, Err(GetError::Closed))) => {}
             Some((_, Err(GetError::TooMany { .. }))) => assert!(items > most),

@@ -140,7 +140,14 @@ impl World {
     fn ended(&mut self, ended: Vec<(Getter, Outcome)>) {
         for (getter, outcome) in ended {
             match outcome {
-                Ok(had) => self.had(getter, had),
+                Ok(had) => {
+                    let older = self.line().into_iter().find(|other| other.came < getter.came);
+                    assert!(
+                        older.is_none() || getter.items == 0,
+                        "P4: {getter:?} was served before {older:?}"
+                    );
+                    self.had(getter, had);
+                }
                 Err(GetError::Closed) => assert!(self.closed),
                 Err(GetError::TooMany { .. }) => assert!(getter.items > self.capacity()),
                 Err(GetError::Construct(_)) => {}
