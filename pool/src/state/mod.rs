@@ -296,7 +296,7 @@ impl<B: Backend> State<B> {
                 asked_at,
                 want,
             });
-            self.grows.begin(token.id(), asleep);
+            self.grows.begin(token.id(), asked_at, asleep);
             self.counts.grows += 1;
             if B::SLEEPS {
                 self.leave(node, todo);
