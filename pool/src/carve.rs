@@ -87,8 +87,8 @@ impl Carve {
 
     /// What every item is good for: as long and as aligned as was asked for, or more so.
     pub(crate) fn item(&self) -> Layout {
-        // One to a page starts where the page does, or as far behind that as it is led. Several are at multiples of the stride, in a
-        // page that is aligned to its length, which is a larger power of two.
+        // One to a page starts where the page does, or as far behind that as it is led. Several are at
+        // multiples of the stride, in a page that is aligned to its length, which is a larger power of two.
         let align = if self.items > 1 {
             1 << self.stride.trailing_zeros()
         } else if self.lead() == 0 {

@@ -20,6 +20,8 @@ use crate::cache::{Depot, directory};
 use crate::carve::Carve;
 use crate::error::{ConfigError, TryGetError};
 use crate::grows::Grows;
+#[cfg(feature = "hardening")]
+use crate::hardening::Returns;
 use crate::hardening::{Hardened, Hardening, Quarantine, Unguarded};
 use crate::index::{At, Index};
 use crate::ledger::Ledger;
@@ -260,6 +262,8 @@ impl<B: Backend> Core<B> {
             wanted: Wanted::default(),
             closed: false,
             depot,
+            #[cfg(feature = "hardening")]
+            returns: Returns::new(),
             fixed,
         };
         let state = Mutex::new(state);
@@ -347,6 +351,8 @@ impl<B: Backend> Core<B> {
 
     pub(crate) fn release(&self, Release { page, to, guarded }: Release<B::Page>) {
         let layout = self.carve.page;
+        // Before anything that may panic.
+        let slot = matches!(to, Heir::OlderThan(_)).then(|| HeldSlot::offered(self));
         if let Some(guarded) = guarded {
             guarded.open();
         }
@@ -354,11 +360,12 @@ impl<B: Backend> Core<B> {
             Heir::Anybody => self.backend.release(page, layout),
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => {
-                let slot = HeldSlot::offered(self);
                 let back = self.backend.yield_to_older(page, layout, moment);
                 // If it cannot be guarded again, it has gone.
                 let back = back.and_then(|page| self.arrival(page).ok());
-                slot.taken();
+                if let Some(slot) = slot {
+                    slot.taken();
+                }
                 self.change(|state, _| state.offered(back));
             }
         }
@@ -401,7 +408,7 @@ impl<B: Backend> Core<B> {
         if let Some(margin) = self.carve.margin
             && let Err(refused) = margin.close(base, self.carve.page.size())
         {
-            self.backend.release(page, self.carve.page);
+            self.return_unguarded(page);
             return Err(refused);
         }
         Ok((page, start))
@@ -818,7 +825,8 @@ impl<B: Backend> Drop for WindowOnly<'_, B> {
     }
 }
 
-/// Items that nobody can put any more keep their page; the objects beside them are destroyed.
+/// Items that nobody can put any more keep their page, whose guard is opened: memory that somebody owns
+/// outlives its arena. The objects beside them are destroyed.
 /// That they are lost is said, where things are checked.
 impl<B: Backend> Drop for Core<B> {
     fn drop(&mut self) {
@@ -826,6 +834,12 @@ impl<B: Backend> Drop for Core<B> {
         let mut panics = FirstPanic::default();
         for object in objects {
             panics.guard(|| self.destroy(object));
+        }
+        if self.carve.margin.is_some() {
+            let guards = self.lock().pages.guards();
+            for guard in guards {
+                panics.guard(|| guard.open());
+            }
         }
         if !CHECKED || IS_MODEL || std::thread::panicking() {
             return;

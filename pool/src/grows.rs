@@ -21,6 +21,8 @@ pub(crate) struct Asleep {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) id: GrowId,
+    /// How old it is to the back-end: when the getter came that began it.
+    pub(crate) asked_at: u64,
     /// Who is asleep in it, where the back-end sleeps on its caller's thread.
     pub(crate) asleep: Option<Asleep>,
     /// How many pages were released for this grow, by option 3's rule: one where claims
@@ -99,11 +101,12 @@ impl Grows {
     }
 
     /// Begins a grow.
-    pub(crate) fn begin(&mut self, id: GrowId, asleep: Option<Asleep>) {
+    pub(crate) fn begin(&mut self, id: GrowId, asked_at: u64, asleep: Option<Asleep>) {
         self.asleep += usize::from(asleep.is_some());
         let heir_of = ArrayVec::new();
         self.pending.push(Pending {
             id,
+            asked_at,
             asleep,
             released: 0,
             heir_of,

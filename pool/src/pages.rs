@@ -425,6 +425,13 @@ impl<P> Pages<P> {
         self.carve.margin.map(|margin| margin.guarded(base, self.carve.page.size()))
     }
 
+    /// What is to be opened of all pages that are held, as nobody will give them up any more.
+    pub(crate) fn guards(&self) -> Vec<Guarded> {
+        let held = self.pages.iter().filter(|page| page.payload.is_some());
+        let guarded = |base| self.carve.margin.map(|margin| margin.guarded(base, self.carve.page.size()));
+        held.filter_map(|page| guarded(page.base)).collect()
+    }
+
     /// Whether there are objects in a page that was set apart.
     pub(crate) fn has_objects(&self, page: &ApartPage) -> bool {
         self.pages[page.0 as usize].objects != END

@@ -8,13 +8,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::fmt::Display;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use kva::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Arena};
+use kva::{AllocError, Arena, Shape};
 use pool::{
     AttachError, Awaited, Backend, Builder, ConfigError, GetError, Item, Objects, OwnedItem, Pool, Request,
     Reservation, TryGetError,
@@ -24,7 +24,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 #[macro_use]
 mod support;
 
-use support::{CloseOnPanic, QUANTUM, arena, assert_whole, panics, until_waiting, wait_for};
+use support::{CloseOnPanic, QUANTUM, arena, assert_whole, panics, poll_once, until_waiting, wait_for};
 
 /// How often each object ended that was ever made, by number.
 #[derive(Debug, Clone, Default)]
@@ -571,6 +571,35 @@ fn an_older_request_of_another_pool_has_the_object_destroyed_that_is_put() {
     assert_eq!(others.made_and_ended(), (1, 1), "and back");
     drop((pool, other));
     assert_eq!(lives.made_and_ended(), (2, 2));
+    assert_whole(&arena);
+}
+
+/// Who asked has left, and who came later waits for what it asked for: that is older than they are.
+#[test]
+fn no_object_is_destroyed_for_an_older_request_of_its_own_pool() {
+    let (arena, lives) = (arena(1), Lives::default());
+    let pool = blocks(2, &lives).bypass(0).build(arena.clone()).unwrap();
+    let item = pool.get().unwrap();
+    let mut oldest = Box::pin(pool.get_async());
+    assert!(poll_once(oldest.as_mut()).is_pending());
+    let mut elsewhere = Box::pin(arena.alloc_async(Shape::new(1).unwrap()));
+    assert!(poll_once(elsewhere.as_mut()).is_pending());
+    let [mut older, mut younger] = [(); 2].map(|()| Box::pin(pool.get_async()));
+    assert!(poll_once(older.as_mut()).is_pending() && poll_once(younger.as_mut()).is_pending());
+    drop(oldest);
+    drop(item);
+    assert_eq!((pool.stats().yielded, pool.stats().released), (0, 0));
+    let Poll::Ready(Ok(item)) = poll_once(older.as_mut()) else { panic!("it is its turn") };
+    assert_eq!((item.number, lives.made_and_ended()), (0, (1, 0)));
+    // Who is left asks anew, and is not older than the other any more.
+    assert!(poll_once(younger.as_mut()).is_pending());
+    drop(item);
+    let Poll::Ready(Ok(span)) = poll_once(elsewhere.as_mut()) else { panic!("it was starved") };
+    assert_eq!((pool.stats().yielded, lives.made_and_ended()), (1, (1, 1)));
+    arena.free(span).unwrap();
+    assert_is!(poll_once(younger.as_mut()), Poll::Ready(Ok(_)));
+    drop((older, younger, elsewhere));
+    drop(pool);
     assert_whole(&arena);
 }
 

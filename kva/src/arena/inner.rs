@@ -68,11 +68,16 @@ impl Inner {
 
     #[cold]
     pub(super) fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
+        self.try_commit(span).inspect_err(|_| self.give_back(span)).map(|()| span)
+    }
+
+    /// Backs a span with memory. If not, it is the caller's to give back.
+    pub(super) fn try_commit(&self, span: Span) -> Result<(), AllocError> {
+        if self.regions.is_committed(span) {
+            return Ok(());
+        }
         let committed = self.regions.commit(span, self.quantum);
-        committed.map(|()| span).map_err(|error| {
-            self.give_back(span);
-            AllocError::Commit(error.kind())
-        })
+        committed.map_err(|error| AllocError::Commit(error.kind()))
     }
 
     /// Takes a span where there is more to it than that. Out of line: most takings need neither

@@ -15,6 +15,9 @@ pub(super) struct Todo<'a> {
     pub(super) arena: &'a Inner,
     pub(super) grants: ArrayVec<(Committed<Span, AllocError>, Result<Span, AllocError>), BATCH>,
     pub(super) wakes: ArrayVec<std::task::Waker, BATCH>,
+    /// What was granted, and has no memory. It goes back by the same loop: whoever it is granted to next
+    /// may have no more luck, and so on through all who wait, which no stack has room for.
+    unbacked: ArrayVec<Span, BATCH>,
     /// Withdrawn tokens, dropped outside the lock.
     pub(super) withdrawn: ArrayVec<SpanGrow, BATCH>,
     /// Hooks to be called.
@@ -33,6 +36,7 @@ impl<'a> Todo<'a> {
         Self {
             arena,
             grants: ArrayVec::new(),
+            unbacked: ArrayVec::new(),
             wakes: ArrayVec::new(),
             withdrawn: ArrayVec::new(),
             calls: Calls::new(),
@@ -60,7 +64,11 @@ impl Todo<'_> {
                 self.panics.guard(|| waker.wake());
             }
             while let Some((committed, end)) = self.grants.pop_at(0) {
-                self.panics.guard(|| match end.and_then(|span| self.arena.commit(span)) {
+                let backed = end.and_then(|span| {
+                    let no_memory = |_: &AllocError| self.unbacked.push(span);
+                    self.arena.try_commit(span).inspect_err(no_memory).map(|()| span)
+                });
+                self.panics.guard(|| match backed {
                     Ok(span) => committed.deliver(span),
                     Err(error) => committed.refuse(error),
                 });
@@ -73,10 +81,16 @@ impl Todo<'_> {
                 self.more = true;
                 self.panics.guard(|| step.ask(self.arena));
             }
-            if !std::mem::take(&mut self.more) && self.called.is_empty() {
+            if !std::mem::take(&mut self.more) && self.called.is_empty() && self.unbacked.is_empty() {
                 return self.panics.go_on();
             }
             let mut state = self.arena.state.lock();
+            for span in self.unbacked.drain(..) {
+                // A client that relocates may have said meanwhile that it does not need it.
+                if state.check_held(span).is_ok() {
+                    state.give(span.busy());
+                }
+            }
             for at in self.called.drain(..) {
                 state.hooks.returned(at);
             }

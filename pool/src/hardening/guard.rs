@@ -6,19 +6,25 @@
 //! ```
 //!
 //! The layout is the carve's: what is asked of the back-end is longer by the guard, and the item is
-//! as far behind where the page starts as its alignment lets it. Everywhere else the page *is* where its item is;
-//! only what speaks of addresses to others goes back by the lead. The guard is closed
+//! as far behind where the page starts as its alignment lets it. Everywhere else the page *is* where
+//! its item is; only what speaks of addresses to others goes back by the lead. The guard is closed
 //! as the page comes ([`Core::arrival`](crate::core::Core::arrival)) and opened before it goes, both
-//! with no lock held. So a back-end has its memory back as it handed it out.
+//! with no lock held. So a back-end has its memory back as it handed it out. What is not given back,
+//! since an item of it is lost, is opened as the pool goes: somebody's own memory outlives its arena.
 
 use std::alloc::Layout;
 use std::io;
 use std::ptr::NonNull;
 
+use arrayvec::ArrayVec;
+use kva::panics::FirstPanic;
+use kva::sync::BATCH;
 use rustix::io::Errno;
 use rustix::mm::MprotectFlags;
 
+use crate::backend::Backend;
 use crate::carve::{Carve, CarveError};
+use crate::core::Core;
 use crate::error::{GetError, TryGetError};
 
 /// The kernel would not make the page after an item inaccessible. The memory went back to the
@@ -79,6 +85,51 @@ impl<E> From<Unguarded> for TryGetError<E> {
     }
 }
 
+/// Pages that could not be guarded, and go back one after the other.
+#[derive(Debug)]
+pub(crate) struct Returns<P> {
+    pages: ArrayVec<P, BATCH>,
+    /// Whether somebody gives them back.
+    going: bool,
+}
+
+impl<P> Returns<P> {
+    pub(crate) const fn new() -> Self {
+        Self { pages: ArrayVec::new_const(), going: false }
+    }
+
+    /// One more. `Some`: the caller is who gives it back, and then what is [next](Self::next).
+    fn begin(&mut self, page: P) -> Option<P> {
+        if self.going && !self.pages.is_full() {
+            self.pages.push(page);
+            return None;
+        }
+        self.going = true;
+        Some(page)
+    }
+
+    fn next(&mut self) -> Option<P> {
+        let next = self.pages.pop();
+        self.going = next.is_some();
+        next
+    }
+}
+
+impl<B: Backend> Core<B> {
+    /// Gives a page back that could not be guarded. Who has it next may be another who waits here, and
+    /// has no more luck, within this very call; and so on through all of them, which no stack has room
+    /// for. So there is one loop, and whoever comes meanwhile leaves its page to that.
+    pub(crate) fn return_unguarded(&self, page: B::Page) {
+        let mut next = self.lock().returns.begin(page);
+        let mut panics = FirstPanic::default();
+        while let Some(page) = next {
+            panics.guard(|| self.backend().release(page, self.carve.page));
+            next = self.lock().returns.next();
+        }
+        panics.go_on();
+    }
+}
+
 /// What of a page is before its item, and how long the guard at its end is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Margin {
@@ -120,9 +171,10 @@ impl Guarded {
     /// Opens it, as its page is about to go.
     ///
     /// # Panics
-    /// If the kernel will not, which would have it split a mapping to do so. There the page was split
-    /// off as it came, and this joins it again. The page stays the pool's then, for good: whoever had it
-    /// next would fault.
+    /// If the kernel will not. Mostly the page was split off as it came, and this joins it again, which
+    /// takes nothing. But where it was joined to inaccessible memory behind it, it is cut off from that,
+    /// for which there may be no mapping left; and what becomes writable counts as data
+    /// (`RLIMIT_DATA`). The page is nobody's then, for good: whoever had it next would fault.
     pub(crate) fn open(self) {
         // SAFETY: the page was idle, and is set apart: nobody is lent anything of it any more.
         let opened = unsafe { protect(self.guard, self.bytes, MprotectFlags::READ | MprotectFlags::WRITE) };
@@ -148,11 +200,13 @@ impl Carve {
         let too_large = CarveError::TooLarge { items: 1, stride: plain.stride };
         let bytes = plain.stride.checked_add(system).ok_or(too_large)?;
         let bytes = bytes.checked_next_multiple_of(plain.granule.max(granule)).ok_or(too_large)?;
-        // The guard is the system's last page: the kernel protects whole ones.
+        // The kernel protects whole pages of the system's.
         let align = item.align().max(system);
         let page = Layout::from_size_align(bytes, align).map_err(|_| too_large)?;
         let lead = (bytes - system - plain.stride) & !(item.align() - 1);
-        let margin = Some(Margin { lead, guard: system });
+        // More than one, where the item is aligned to more: there is no room at its end for less.
+        let guard = bytes - (lead + plain.stride).next_multiple_of(system);
+        let margin = Some(Margin { lead, guard });
         Ok(Self { page, granule: granule.max(align), margin, ..plain })
     }
 }
@@ -172,12 +226,12 @@ mod tests {
             let carve = Carve::guarded(item, granule, None).unwrap();
             let margin = carve.margin.unwrap();
             let guard = carve.page.size() - margin.guard;
-            prop_assert!(guard.is_multiple_of(system) && margin.guard == system);
+            prop_assert!(guard.is_multiple_of(system) && margin.guard >= system);
             prop_assert!(carve.page.align() >= system);
             prop_assert!(carve.page.size().is_multiple_of(granule));
             prop_assert!(margin.lead.is_multiple_of(align));
             let end = margin.lead + carve.stride;
-            prop_assert!(end <= guard && guard - end < align);
+            prop_assert!(end <= guard && guard - end < align.min(system));
             prop_assert!(carve.item().size() >= size && carve.item().align() >= align);
             prop_assert!(margin.lead.is_multiple_of(carve.item().align()));
         }

@@ -129,6 +129,9 @@ impl Hardening {
     /// Each takes a page of the system more and two of its mappings (`vm.max_map_count`), and what the
     /// kernel refuses is [`GetError::Guard`](crate::GetError::Guard). The back-end's memory must be
     /// the system's, readable and writable, and of no huge pages.
+    ///
+    /// It may refuse to open one, too, as its page goes: at the limit of data (`RLIMIT_DATA`), or of
+    /// mappings. Then that page is lost, and whoever gives it up panics.
     pub fn guard_pages(mut self, guard: bool) -> Self {
         self.guard_pages = guard;
         self

@@ -61,7 +61,7 @@ pub use self::{
 };
 #[cfg(feature = "hardening")]
 pub(crate) use self::{
-    guard::{Guarded, Margin, Unguarded},
+    guard::{Guarded, Margin, Returns, Unguarded},
     hardened::Hardened,
     order::Order,
     quarantine::Quarantine,

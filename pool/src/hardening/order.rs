@@ -5,10 +5,12 @@
 //! list gives out a fresh page in the order of addresses, and what was put last first. Linux shuffles
 //! fresh pages (`CONFIG_SLAB_FREELIST_RANDOM`); `hardened_malloc` draws a slot of a slab each time. So
 //! does this: any free item of the page is as likely, after each put anew. A page of one item
-//! has no order; idle ones of these are taken from either end of a list.
+//! has no order; those that are idle are put at either end of a list, so that what was put last is lent
+//! next no more than half of the time. Quarantine does better there.
 //!
 //! What is drawn is unknown to whoever does not see the addresses, if the seed is: `ChaCha8`, as in
-//! `hardened_malloc`. It hampers and does not prevent: of `n` free items one is hit with chance `1 / n`.
+//! `hardened_malloc`. It hampers and does not prevent: of `n` free items of a page one is hit with chance
+//! `1 / n`.
 
 use std::fmt;
 

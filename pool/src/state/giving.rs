@@ -23,8 +23,25 @@ impl<B: Backend> State<B> {
         // Fair between pools: above low water it goes to who has waited longer than anybody
         // here, if it is of use there. Where nobody waits here, `shed` sees to it.
         if head != NEVER && self.may_spare(self.ledger.low()) && self.fixed.clock.oldest() < head {
+            if self.stands_in(todo) {
+                return;
+            }
             self.give_up(page, Heir::OlderThan(head), todo);
         }
+    }
+
+    /// An idle page is for the oldest request, which is this pool's own: whoever made it was served by a
+    /// put, or left, and younger ones wait for it. The page would only come back. So it stays, and the
+    /// request ends as if it had brought it: who waits here asks anew, behind those elsewhere that
+    /// are older. Were the request left, its age would keep this pool's pages from them for ever.
+    fn stands_in(&mut self, todo: &mut Todo<'_, B>) -> bool {
+        if todo.forgets.is_full() || todo.works.is_full() {
+            return false;
+        }
+        let oldest = self.fixed.clock.oldest();
+        let own = self.grows.iter().filter(|grow| grow.asked_at == oldest && grow.asleep.is_none());
+        let withdrawn = own.map(|grow| grow.id).find(|&id| self.fixed.table.withdraw(id));
+        withdrawn.map(|id| self.note_withdrawn(id, todo)).is_some()
     }
 
     /// Option 3: the only way to a getter asleep inside its back-end is a page. Where a thief
@@ -78,7 +95,8 @@ impl<B: Backend> State<B> {
             && self.fixed.clock.oldest() < head
             && let Some(page) = self.pages.idle_page()
         {
-            if todo.is_full_of_pages() {
+            // The request is forgotten after the lock. Then it is seen who is the oldest.
+            if todo.is_full_of_pages() || self.stands_in(todo) {
                 todo.more = true;
                 return;
             }

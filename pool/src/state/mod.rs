@@ -19,6 +19,8 @@ use crate::cache::Depot;
 use crate::core::{Core, Kept};
 use crate::error::{Awaited, GetError};
 use crate::grows::{Asleep, Grows};
+#[cfg(feature = "hardening")]
+use crate::hardening::Returns;
 use crate::hardening::Unguarded;
 use crate::ledger::Ledger;
 use crate::loan::{Loan, Loans, Rest, Slot};
@@ -65,6 +67,8 @@ pub(crate) struct State<B: Backend> {
     pub(crate) wanted: Wanted,
     pub(crate) closed: bool,
     pub(crate) depot: Depot,
+    #[cfg(feature = "hardening")]
+    pub(crate) returns: Returns<B::Page>,
     /// What does not change, here so that deciding needs nothing but the state.
     pub(crate) fixed: Fixed,
 }
@@ -296,7 +300,7 @@ impl<B: Backend> State<B> {
                 asked_at,
                 want,
             });
-            self.grows.begin(token.id(), asleep);
+            self.grows.begin(token.id(), asked_at, asleep);
             self.counts.grows += 1;
             if B::SLEEPS {
                 self.leave(node, todo);

@@ -26,8 +26,8 @@
 //! 9. **No grow that somebody counts on is without a driver,** where it needs one, but that
 //!    somebody who was kicked is on the way to take it on.
 
-use kva::NEVER;
 use kva::sync::BATCH;
+use kva::{GrowId, NEVER};
 
 use super::State;
 use super::supply::ANYBODY;
@@ -104,11 +104,16 @@ impl<B: Backend> State<B> {
                 .map(|grow| grow.id)
                 .find(|&id| self.fixed.table.withdraw(id));
             let Some(id) = withdrawn else { return };
-            todo.works.extend(self.grows.end(id).parked);
-            self.ledger.ended();
-            self.counts.withdrawn += 1;
-            todo.forgets.push(id);
+            self.note_withdrawn(id, todo);
         }
+    }
+
+    /// A grow was withdrawn, for which there is room in `todo`.
+    pub(super) fn note_withdrawn(&mut self, id: GrowId, todo: &mut Todo<'_, B>) {
+        todo.works.extend(self.grows.end(id).parked);
+        self.ledger.ended();
+        self.counts.withdrawn += 1;
+        todo.forgets.push(id);
     }
 
     /// Laws 4 and 5: what is idle above the limit, above high water, or after close; and

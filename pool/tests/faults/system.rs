@@ -24,6 +24,7 @@ fn the_process_itself() {
     match &*role {
         "no mmap" => no_mmap(),
         "no mprotect" => no_mprotect(),
+        "no mprotect for many" => no_mprotect_for_many(),
         "no madvise" => no_madvise(),
         "no munmap" => no_munmap(),
         "no mremap" => no_mremap(),
@@ -53,6 +54,7 @@ macro_rules! processes {
 processes! {
     mmap_is_refused: "no mmap",
     mprotect_is_refused: "no mprotect",
+    mprotect_is_refused_to_all_who_wait: "no mprotect for many",
     madvise_is_refused: "no madvise",
     munmap_is_refused: "no munmap",
     mremap_is_refused: "no mremap",
@@ -167,6 +169,27 @@ fn no_mprotect_for_tasks() {
     drop(waits);
     assert_rests(&pool, &memory);
     assert_rests(&other, &memory);
+}
+
+/// What one has no memory for goes on to the next, who has none either, through all of them.
+fn no_mprotect_for_many() {
+    const MANY: u32 = 2000;
+    let region = Region::reserve(QUANTUM, Reserve::new().decommit(Decommit::Protect)).unwrap();
+    let memory = Arena::new(region, QUANTUM).unwrap();
+    let pool = RawPool::builder(Layout::new::<[u8; QUANTUM]>(), MANY).max_growing(MANY);
+    let pool = pool.build(memory.clone()).unwrap();
+    let span = memory.try_alloc(Shape::new(1).unwrap()).unwrap();
+    let mut all: Vec<_> = (0..MANY).map(|_| Box::pin(pool.get_async())).collect();
+    assert!(all.iter_mut().all(|get| poll_once(get.as_mut()).is_pending()));
+    assert_eq!(memory.stats().waiting, MANY as usize);
+    refused(libc::SYS_mprotect);
+    memory.free(span).unwrap();
+    for get in &mut all {
+        let Poll::Ready(Err(error)) = poll_once(get.as_mut()) else { panic!("it was not told") };
+        assert_says(&error, &["back-end refused a page", "mprotect(2)"]);
+    }
+    drop(all);
+    assert_rests(&pool, &memory);
 }
 
 /// What is freed stays resident, and keeps its contents.

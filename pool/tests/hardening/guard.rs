@@ -3,13 +3,15 @@
 use std::alloc::Layout;
 use std::os::unix::process::ExitStatusExt;
 use std::ptr::NonNull;
+use std::task::Poll;
 
-use kva::{Arena, Region};
+use kva::{Arena, Region, Shape};
 use pool::{ConfigError, GetError, Hardening, PutError, RawPool, TryGetError};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::children;
-use super::support::{QUANTUM, arena, assert_rests, assert_whole, put, put_all};
+use super::support::{QUANTUM, arena, assert_rests, assert_whole, poll_once, put, put_all};
+use super::world::message;
 
 fn guarded(size: usize, align: usize, limit: u32, memory: &Arena) -> RawPool {
     let layout = Layout::from_size_align(size, align).unwrap();
@@ -20,25 +22,31 @@ fn guarded(size: usize, align: usize, limit: u32, memory: &Arena) -> RawPool {
 #[test]
 fn the_process_itself() {
     match children::role().as_deref() {
-        Some("writes past the end") => past_the_end(|past| {
-            // SAFETY: it is not anybody's, and that is the test.
-            unsafe { past.write_volatile(1) };
-        }),
-        Some("reads past the end") => past_the_end(|past| {
+        Some("writes past the end") => past_the_end(700, 1, write),
+        Some("writes past an end that is aligned to more") => past_the_end(16384, 16384, write),
+        Some("reads past the end") => past_the_end(700, 1, |past| {
             // SAFETY: as above.
             _ = unsafe { past.read_volatile() };
         }),
         Some("few mappings") => few_mappings(),
         Some("no mprotect") => no_mprotect(),
+        Some("no mprotect any more") => no_mprotect_any_more(),
+        Some("no mprotect for many") => no_mprotect_for_many(),
+        Some("loses an item") => loses_an_item(),
         Some(other) => panic!("{other}"),
         None => {}
     }
 }
 
-fn past_the_end(touch: fn(*mut u8)) {
-    let pool = guarded(700, 1, 2, &arena(8));
+fn write(past: *mut u8) {
+    // SAFETY: it is not anybody's, and that is the test.
+    unsafe { past.write_volatile(1) };
+}
+
+fn past_the_end(size: usize, align: usize, touch: fn(*mut u8)) {
+    let pool = guarded(size, align, 2, &arena(32));
     let item = pool.get().unwrap();
-    let end = item.as_ptr().wrapping_add(700);
+    let end = item.as_ptr().wrapping_add(size);
     touch(end.wrapping_sub(1)); // all of it is good
     println!("the last byte was good");
     touch(end);
@@ -53,6 +61,12 @@ fn faults(role: &str) {
 #[test]
 fn a_write_past_the_end_faults() {
     faults("writes past the end");
+}
+
+/// No later one either: what is asked for is longer by far than the item and a guard.
+#[test]
+fn a_write_past_an_end_that_is_aligned_to_more_faults() {
+    faults("writes past an end that is aligned to more");
 }
 
 #[test]
@@ -135,7 +149,7 @@ fn a_window_has_the_pages_that_are_in_it() {
     let pool = guarded(64, 8, 4, &memory);
     put_all(&pool, pool.get_many(4).unwrap());
     pool.set_water(3, 4).unwrap();
-    let span = memory.alloc(kva::Shape::new(2).unwrap()).unwrap();
+    let span = memory.alloc(Shape::new(2).unwrap()).unwrap();
     assert_eq!(pool.stats().pages, 3);
     memory.free(span).unwrap();
     pool.set_water(0, 4).unwrap();
@@ -165,6 +179,22 @@ fn the_most_mappings_are_reached() {
 #[test]
 fn mprotect_is_refused() {
     children::passes("guard::the_process_itself", "no mprotect");
+}
+
+#[test]
+fn mprotect_is_refused_to_all_who_wait() {
+    children::passes("guard::the_process_itself", "no mprotect for many");
+}
+
+#[test]
+fn mprotect_is_refused_as_pages_go() {
+    children::passes("guard::the_process_itself", "no mprotect any more");
+}
+
+/// Nobody gives its page back any more, but whose memory it is has it back once all are gone.
+#[test]
+fn the_guard_of_an_item_that_is_lost_is_opened() {
+    children::passes("guard::the_process_itself", "loses an item");
 }
 
 /// Memory of one mapping, which is readable and writable before any is taken: else what is refused is
@@ -228,4 +258,56 @@ fn no_mprotect() {
     assert_is!(pool.prime(2), Err(TryGetError::Guard(_)));
     assert_eq!(pool.stats().failures.backend, 2);
     assert_rests(&pool, &memory);
+}
+
+/// A page that one cannot guard goes on to the next, who cannot either, through all of them.
+fn no_mprotect_for_many() {
+    const MANY: u32 = 2000;
+    let memory = mapped(2);
+    let harden = Hardening::new().guard_pages(true);
+    let pool = RawPool::builder(Layout::new::<[u8; 64]>(), MANY).max_growing(MANY).harden(harden);
+    let pool = pool.build(memory.clone()).unwrap();
+    let span = memory.try_alloc(Shape::new(2).unwrap()).unwrap();
+    let mut all: Vec<_> = (0..MANY).map(|_| Box::pin(pool.get_async())).collect();
+    assert!(all.iter_mut().all(|get| poll_once(get.as_mut()).is_pending()));
+    if !super::support::filter::refuse(libc::SYS_mprotect, libc::EPERM) {
+        children::cannot();
+    }
+    memory.free(span).unwrap();
+    assert!(
+        all.iter_mut().all(|get| matches!(poll_once(get.as_mut()), Poll::Ready(Err(GetError::Guard(_)))))
+    );
+    drop(all);
+    assert_rests(&pool, &memory);
+}
+
+/// A page whose guard cannot be opened is lost, and told; its slot is not.
+fn no_mprotect_any_more() {
+    let memory = mapped(4);
+    let pool = guarded(64, 8, 2, &memory);
+    let mut items = pool.get_many(2).unwrap();
+    let mut older = Box::pin(memory.alloc_async(Shape::new(2).unwrap()));
+    assert!(poll_once(older.as_mut()).is_pending());
+    let mut younger = Box::pin(pool.get_async());
+    assert!(poll_once(younger.as_mut()).is_pending());
+    if !super::support::filter::refuse(libc::SYS_mprotect, libc::EPERM) {
+        children::cannot();
+    }
+    let refused = message(|| put(&pool, items.pop().unwrap()));
+    assert!(refused.contains("whose guard is to be opened"), "{refused}");
+    drop((younger, older));
+    let stats = pool.stats();
+    assert_eq!((stats.pages, stats.growing, stats.waiting), (1, 0, 0));
+    std::mem::forget(pool); // it could not open the other one either
+}
+
+fn loses_an_item() {
+    let memory = mapped(4);
+    let pool = guarded(64, 8, 2, &memory);
+    let item = pool.get().unwrap();
+    drop(pool);
+    drop(memory);
+    let guard = item.as_ptr().wrapping_add(64);
+    // SAFETY: it is nobody else's any more, and stays mapped.
+    unsafe { guard.write_bytes(1, rustix::param::page_size()) };
 }
