@@ -41,6 +41,7 @@ mod report {
             for round in 0..ROUNDS {
                 for at in (0..VARIANTS.len()).map(|at| (at + round) % VARIANTS.len()) {
                     let time = work(&subjects[at], times);
+                    #[allow(clippy::cast_precision_loss, reason = "some thousands")]
                     samples[at].push(time.as_secs_f64() * 1e9 / times as f64);
                 }
             }
