@@ -94,7 +94,9 @@ fn limit_lowered_as_it_asks() {
         let stats = assert_pool_at_rest(&pool, 1);
         withdrawn.saw(stats.withdrawn > 0);
         drop(pool);
-        others.into_iter().for_each(|span| arena.free(span).unwrap());
+        for span in others {
+            arena.free(span).unwrap();
+        }
         assert_arena_whole(&arena);
     });
 }
