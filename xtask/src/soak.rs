@@ -26,9 +26,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// For so long, with what it came to in a file.
+    /// For so long, with debug assertions, and with what it came to in a file.
     pub(crate) fn of(time: &str, json: PathBuf) -> Self {
-        Self { time: Some(time.to_owned()), json: Some(json), ..Self::default() }
+        Self { time: Some(time.to_owned()), json: Some(json), debug: true, ..Self::default() }
     }
 }
 

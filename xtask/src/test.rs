@@ -95,6 +95,8 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
             "--test",
             "runtimes",
             "--test",
+            "cancel",
+            "--test",
             "soak",
             "--test",
             "hardening",

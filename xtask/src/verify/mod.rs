@@ -34,7 +34,7 @@ enum Method {
     Spin,
     /// The tests that are named for a promise, with many sequences for each property
     Tests,
-    /// Everything at once for five minutes
+    /// Everything at once for two minutes
     Soak,
     /// The large worlds
     Shuttle,
