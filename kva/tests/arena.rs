@@ -712,6 +712,8 @@ fn a_span_freed_to_a_grow_on_its_way_is_kept_for_it() {
     };
     let id = committed.into_id();
     assert_eq!(arena.free_to(asker.claim(id), span), Ok(Heir::Gone), "it had its answer");
+    assert_eq!(arena.stats().free, 0, "and the span is whose it was");
+    arena.free(span).unwrap();
     assert_whole(&arena);
 }
 
@@ -733,37 +735,59 @@ fn what_was_kept_is_free_once_the_grow_is_withdrawn() {
 }
 
 #[test]
-fn a_span_freed_to_a_grow_that_ended_is_anybodys() {
+fn a_span_whose_heir_is_gone_stays_its_owners() {
     let arena = numbers(1);
     let asker = Asker::new(1);
-    let take = || arena.try_alloc(shape(1)).unwrap();
+    let held = arena.try_alloc(shape(1)).unwrap();
 
     let withdrawn = asker.reserve(&arena, 0);
     let id = withdrawn.id();
     assert!(asker.table.withdraw(id));
-    assert_eq!(arena.free_to(asker.claim(id), take()), Ok(Heir::Gone));
+    assert_eq!(arena.free_to(asker.claim(id), held), Ok(Heir::Gone));
     drop(withdrawn);
 
     // Queued, withdrawn and not yet forgotten.
-    let held = take();
     let id = asker.queue(&arena, 0, shape(1));
     assert!(asker.table.withdraw(id));
     assert_eq!(arena.free_to(asker.claim(id), held), Ok(Heir::Gone));
     arena.forget(id);
-    assert_eq!(arena.stats().free, 1);
+    assert_eq!((arena.stats().free, arena.stats().waiting), (0, 0));
 
     // Delivered.
-    let held = take();
     let id = asker.queue(&arena, 0, shape(1));
     arena.free(held).unwrap();
-    let [Ok(span)] = asker.ends.take()[..] else { panic!("delivered") };
-    assert_eq!(arena.free_to(asker.claim(id), span), Ok(Heir::Gone));
+    let [Ok(held)] = asker.ends.take()[..] else { panic!("delivered") };
+    assert_eq!(arena.free_to(asker.claim(id), held), Ok(Heir::Gone));
 
     // An earlier reservation of a slot that is in use again.
     let current = asker.reserve(&arena, 0);
-    assert_eq!(arena.free_to(asker.claim(id), take()), Ok(Heir::Gone));
+    assert_eq!(arena.free_to(asker.claim(id), held), Ok(Heir::Gone));
     drop(current);
     assert_eq!(asker.ends.take(), [Err(Refusal::Abandoned)]);
+
+    // It is the same taking all the while.
+    assert_eq!(arena.try_alloc(shape(1)), Err(AllocError::Scarce));
+    arena.free(held).unwrap();
+    assert_whole(&arena);
+}
+
+/// Memory goes to the heir as it is: it is not given back to the system on the way.
+#[test]
+fn what_is_freed_to_a_claim_stays_committed() {
+    let page = rustix::param::page_size();
+    let region = Region::reserve(page, Reserve::new().decommit(kva::Decommit::Protect)).unwrap();
+    let arena = Arena::new(region, page).unwrap();
+    let held = arena.try_alloc(shape(1)).unwrap();
+    let asker = Asker::new(1);
+    let grow = asker.reserve(&arena, 0);
+    assert_eq!(arena.free_to(grow.claim(), held), Ok(Heir::Claimant));
+    assert_eq!(arena.stats().committed, 1);
+    let Answer::Now(committed, Ok(span)) = arena.ask(shape(1), grow) else { panic!("it was kept") };
+    assert_eq!(arena.free_to(committed.claim(), span), Ok(Heir::Gone));
+    assert_eq!(arena.stats().committed, 1, "nor is that of who keeps it");
+    committed.give_up();
+    arena.free(span).unwrap();
+    assert_eq!(arena.stats().committed, 0);
     assert_whole(&arena);
 }
 
@@ -782,18 +806,15 @@ fn a_double_free_of_what_is_kept_for_a_claimant_is_told() {
 }
 
 #[test]
-fn a_span_that_does_not_suit_the_claimant_is_anybodys() {
+fn a_span_that_does_not_suit_the_claimant_stays_its_owners() {
     let arena = strict(4);
     let asker = Asker::new(2);
     let spans = take_all(&arena);
     let large = asker.queue(&arena, 0, shape(2));
     assert_eq!(arena.free_to(asker.claim(large), spans[&0]), Ok(Heir::Gone), "too short");
-    assert_eq!(arena.stats().withheld, 1);
-    assert_eq!(
-        arena.free_to(asker.claim(large), spans[&1]),
-        Ok(Heir::Gone),
-        "too short, but it completes one"
-    );
+    assert_eq!((arena.stats().free, arena.stats().withheld), (0, 0));
+    arena.free(spans[&0]).unwrap();
+    arena.free(spans[&1]).unwrap();
     let [Ok(span)] = asker.ends.take()[..] else { panic!("served by what was free") };
     assert_eq!(span.range(), 0..2);
 
@@ -810,7 +831,7 @@ fn a_span_that_does_not_suit_the_claimant_is_anybodys() {
     assert_whole(&arena);
 }
 
-/// A sleeper with a claim that gave up has its answer: what is freed to it then is anybody's.
+/// A sleeper with a claim that gave up has its answer: what is freed to it then stays its owner's.
 #[test]
 fn nothing_is_kept_for_a_sleeper_that_gave_up() {
     let arena = numbers(1);
@@ -820,6 +841,7 @@ fn nothing_is_kept_for_a_sleeper_that_gave_up() {
     let end = arena.alloc_claiming(shape(1), committed.claim(), Some(Instant::now()));
     assert_eq!(end, Err(AllocError::TimedOut));
     assert_eq!(arena.free_to(committed.claim(), held), Ok(Heir::Gone));
+    arena.free(held).unwrap();
     committed.finish(Err(Refusal::TimedOut));
     assert_whole(&arena);
 }
@@ -850,6 +872,7 @@ fn a_span_freed_to_a_sleeper_reaches_it_past_thieves_and_who_is_older() {
             };
             assert!(asker.ends.take().is_empty(), "the older one waits on");
             assert_eq!(arena.free_to(asker.claim(id), span), Ok(Heir::Gone), "it had its answer");
+            arena.free(span).unwrap();
         });
         let [Ok(span)] = asker.ends.take()[..] else { panic!("then the older one") };
         arena.free(span).unwrap();

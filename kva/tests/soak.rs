@@ -189,7 +189,9 @@ fn run(world: &World, who: u32, seed: u64, rounds: u32) -> Asker {
                 }
                 1 if asked[0].is_some() => {
                     let claim = kva::Claim::new(&asker.table, asked[0].unwrap());
-                    let (Heir::Claimant | Heir::Gone) = arena.free_to(claim, span).unwrap();
+                    if arena.free_to(claim, span).unwrap() == Heir::Gone {
+                        arena.free(span).unwrap();
+                    }
                 }
                 2 => {
                     if !arena.yield_to_older(span, arena.clock().now()).unwrap() {

@@ -104,7 +104,7 @@ impl<'a, B: Backend> HeldSlot<'a, B> {
         Self { core: Some(core), give_back: State::gathered }
     }
 
-    /// Of a page that is offered to an older request.
+    /// Of a page that may come back.
     fn offered(core: &'a Core<B>) -> Self {
         Self { core: Some(core), give_back: |state| state.ledger.ended() }
     }
@@ -349,25 +349,35 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, Release { page, to, guarded }: Release<B::Page>) {
+    pub(crate) fn release(&self, Release { page, to, guarded, held }: Release<B::Page>) {
         let layout = self.carve.page;
         // Before anything that may panic.
-        let slot = matches!(to, Heir::OlderThan(_)).then(|| HeldSlot::offered(self));
+        let slot = held.then(|| HeldSlot::offered(self));
         if let Some(guarded) = guarded {
             guarded.open();
         }
-        match to {
-            Heir::Anybody => self.backend.release(page, layout),
-            Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
-            Heir::OlderThan(moment) => {
-                let back = self.backend.yield_to_older(page, layout, moment);
-                // If it cannot be guarded again, it has gone.
-                let back = back.and_then(|page| self.arrival(page).ok());
-                if let Some(slot) = slot {
-                    slot.taken();
-                }
-                self.change(|state, _| state.offered(back));
+        let back = match to {
+            Heir::Anybody => {
+                self.backend.release(page, layout);
+                None
             }
+            Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
+            Heir::OlderThan(moment) => self.backend.yield_to_older(page, layout, moment),
+        };
+        match (back, slot) {
+            (None, None) => {}
+            (None, Some(slot)) => {
+                slot.taken();
+                self.change(|state, _| state.taken(to));
+            }
+            // If it cannot be guarded again, it has gone.
+            (Some(page), Some(slot)) => {
+                if let Some(arrival) = self.arrival(page).ok() {
+                    slot.taken();
+                    self.change(|state, _| state.came_back(arrival, to));
+                }
+            }
+            (Some(page), None) => self.backend.release(page, layout),
         }
         // Last: a subscriber may panic.
         event!(self, "gave a page up", heir = to);

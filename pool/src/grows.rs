@@ -53,10 +53,10 @@ impl Pending {
     }
 
     /// How many of the pages that were released for it did not reach it, if it comes back
-    /// with the one that starts at `base`. With claims no page goes astray: if it comes back
-    /// with another, it had that before the release, which then was for anybody.
-    pub(crate) fn stolen(&self, base: Option<usize>, claims: bool) -> u64 {
-        let reached = base.is_some_and(|base| claims || self.heir_of.contains(&base));
+    /// with the one that starts at `base`. Without claims: with them, what does not reach it comes
+    /// back to the pool.
+    pub(crate) fn stolen(&self, base: Option<usize>) -> u64 {
+        let reached = base.is_some_and(|base| self.heir_of.contains(&base));
         self.released.saturating_sub(u64::from(reached))
     }
 }

@@ -169,14 +169,15 @@ pub struct PoolStats {
     pub released: u64,
     /// Pages given to an older request of another client of the back-end.
     pub yielded: u64,
-    /// Pages released for a getter asleep inside the back-end, whom no put reaches (option 3).
+    /// Pages released for a getter asleep inside the back-end, whom no put reaches (option 3). Those
+    /// that came back, because that getter had just left, are among them.
     pub released_to_heirs: u64,
     /// Those of them that were released although the pool was at or below low water: the getter's
     /// grow brings the page back.
     pub released_below_low: u64,
     /// Those of them that did not reach their getter: it came back with another page, or
-    /// with none. Where the back-end [hands pages to their heir](crate::Backend::CLAIMS), only if the getter's
-    /// time was up, or it was refused, just as the page was released: it had left, and the page was anybody's.
+    /// with none. None, where the back-end [hands pages to their heir](crate::Backend::CLAIMS): a page
+    /// whose getter has just left comes back to the pool.
     pub stolen: u64,
     /// The most items ever out or cached at once.
     pub most_out: usize,

@@ -25,6 +25,8 @@ pub(crate) struct Release<P> {
     pub(crate) to: Heir,
     /// What is opened before it goes.
     pub(crate) guarded: Option<Guarded>,
+    /// Whether a slot of the ledger is held for it: it may come back.
+    pub(crate) held: bool,
 }
 
 /// Whom a page is given up for.
@@ -32,10 +34,11 @@ pub(crate) struct Release<P> {
 pub(crate) enum Heir {
     /// Whoever waits for the back-end.
     Anybody,
-    /// The pending grow of a getter that is asleep inside the back-end.
+    /// The pending grow of a getter that is asleep inside the back-end. If that had its answer just
+    /// then, the page comes back, where the back-end understands claims.
     Grow(GrowId),
     /// A request of another client that came before this moment, if there is one that
-    /// the page suits. If not, the page comes back. A slot of the ledger is held for it.
+    /// the page suits. If not, the page comes back.
     OlderThan(u64),
 }
 

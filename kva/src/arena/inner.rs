@@ -4,13 +4,11 @@ use super::kept::Kept;
 use super::regions::{self, Regions};
 use super::state::State;
 use super::todo::Todo;
-use super::{AllocError, ArenaError, FreeError, Heir};
+use super::{AllocError, ArenaError, FreeError};
 use crate::clock::{Clock, NEVER};
-use crate::grow::Claim;
 use crate::holds::{Holders, Holds};
 use crate::placement::Placement;
 use crate::region::Region;
-use crate::requests::Request;
 use crate::shape::Span;
 use crate::space::{Busy, Space};
 use crate::sync::{Arc, LeakCheck, Mutex, MutexGuard, unique_id};
@@ -63,19 +61,17 @@ impl Inner {
     /// Backs a span with memory, or frees it again.
     #[inline]
     pub(super) fn commit(&self, span: Span) -> Result<Span, AllocError> {
-        if self.regions.is_committed(span) { Ok(span) } else { self.commit_now(span) }
-    }
-
-    #[cold]
-    pub(super) fn commit_now(&self, span: Span) -> Result<Span, AllocError> {
         self.try_commit(span).inspect_err(|_| self.give_back(span)).map(|()| span)
     }
 
     /// Backs a span with memory. If not, it is the caller's to give back.
+    #[inline]
     pub(super) fn try_commit(&self, span: Span) -> Result<(), AllocError> {
-        if self.regions.is_committed(span) {
-            return Ok(());
-        }
+        if self.regions.is_committed(span) { Ok(()) } else { self.commit_now(span) }
+    }
+
+    #[cold]
+    fn commit_now(&self, span: Span) -> Result<(), AllocError> {
         let committed = self.regions.commit(span, self.quantum);
         committed.map_err(|error| AllocError::Commit(error.kind()))
     }
@@ -118,25 +114,28 @@ impl Inner {
         result
     }
 
-    pub(super) fn release(&self, mut span: Span, claim: Option<Claim<'_>>) -> Result<Heir, FreeError> {
-        if span.arena != self.id {
-            return Err(FreeError::ForeignArena(span));
-        }
-        self.note_puts(span);
+    pub(super) fn release(&self, mut span: Span) -> Result<(), FreeError> {
+        self.puts(span)?;
         if self.regions.decommit_any(span) {
             span = self.decommit(span)?;
         }
         let mut state = self.lock();
-        if claim.is_none() && state.give_at_rest(span)? {
-            return Ok(Heir::Gone);
+        if state.give_at_rest(span)? { Ok(()) } else { self.give(state, span) }
+    }
+
+    /// The calling thread gives away a span, if it is of this arena.
+    pub(super) fn puts(&self, span: Span) -> Result<(), FreeError> {
+        if span.arena != self.id {
+            return Err(FreeError::ForeignArena(span));
         }
-        self.give(state, span, claim)
+        self.note_puts(span);
+        Ok(())
     }
 
     /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt
     /// is changed first, so that a second free of the old one is an error all the while.
     #[cold]
-    pub(super) fn decommit(&self, span: Span) -> Result<Span, FreeError> {
+    fn decommit(&self, span: Span) -> Result<Span, FreeError> {
         let mut state = self.lock();
         state.check_held(span)?;
         let span = self.span(state.renew(span.busy()));
@@ -147,36 +146,11 @@ impl Inner {
 
     /// Frees a span where somebody may want it. Out of line, as [`look`](Self::look) is.
     #[cold]
-    pub(super) fn give(
-        &self,
-        state: MutexGuard<'_, State>,
-        span: Span,
-        claim: Option<Claim<'_>>,
-    ) -> Result<Heir, FreeError> {
-        self.change_locked(state, |state, todo| {
+    fn give(&self, state: MutexGuard<'_, State>, span: Span) -> Result<(), FreeError> {
+        self.change_locked(state, |state, _| {
             state.check_held(span)?;
-            let Some(claim) = claim else {
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let Some(at) = state.requests.find_claim(claim.id()) else {
-                if claim.is_open() && !state.requests.is_answered(claim.id()) {
-                    // A second free of it is an error, also while it is kept.
-                    let kept = self.span(state.renew(span.busy()));
-                    state.requests.park(claim.id(), kept);
-                    return Ok(Heir::Claimant);
-                }
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            };
-            let &Request { placement, client, .. } = state.requests.get(at);
-            if !state.suits(span.busy(), &placement, client) {
-                state.give(span.busy());
-                return Ok(Heir::Gone);
-            }
-            let kept = self.span(state.pass_on(span.busy(), &placement, client));
-            // A token may have been withdrawn and not yet forgotten.
-            Ok(if state.answer(at, Ok(kept), todo) { Heir::Claimant } else { Heir::Gone })
+            state.give(span.busy());
+            Ok(())
         })
     }
 

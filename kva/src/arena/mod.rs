@@ -142,11 +142,12 @@ pub type SpanGrow = Grow<Span, AllocError>;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a claim that is gone means that the span is free for anybody"]
+#[must_use = "a span whose heir is gone is still the caller's"]
 pub enum Heir {
     /// The grow it was freed for, which has it or will find it when it comes.
     Claimant,
-    /// That grow had its answer already: the span was freed as by [`Arena::free`].
+    /// Nobody: that grow had its answer already, or has no use for the span, which is still its
+    /// former owner's.
     Gone,
 }
 
@@ -440,48 +441,60 @@ impl Arena {
     /// The span is another arena's, or was freed before. Nothing is changed then.
     #[inline]
     pub fn free(&self, span: Span) -> Result<(), FreeError> {
-        self.inner.release(span, None).map(|_| ())
+        self.inner.release(span)
     }
 
     /// Gives a span back to the grow that `claim` names, past everybody else who waits:
     /// the span never is free in between (P3). The grow may be asleep in
     /// [`alloc_claiming`](Self::alloc_claiming), or on its way there, or wait as a token
-    /// ([`ask`](Self::ask)). If it has its answer already, or asked for a shape that
-    /// `span` does not satisfy, or more than its client may have, the span is freed as by [`free`](Self::free).
+    /// ([`ask`](Self::ask)). Its memory stays as it is.
+    ///
+    /// If the grow has its answer already, or asked for a shape that `span` does not satisfy, or for
+    /// more than its client may have, nothing is changed, and the span is still the caller's
+    /// ([`Heir::Gone`]): to keep, or to [`free`](Self::free). One that is not queued yet has asked for
+    /// nothing. It is kept for that one, and free for anybody if it turns out not to suit.
     ///
     /// # Errors
     /// As [`free`](Self::free).
     pub fn free_to(&self, claim: Claim<'_>, span: Span) -> Result<Heir, FreeError> {
-        self.inner.release(span, Some(claim))
+        let inner = &*self.inner;
+        inner.puts(span)?;
+        inner.change(|state, todo| {
+            state.check_held(span)?;
+            let given = if let Some(at) = state.requests.find_claim(claim.id()) {
+                let &Request { placement, client, .. } = state.requests.get(at);
+                state.suits(span.busy(), &placement, client) && state.hand_over(at, span, todo)
+            } else {
+                state.keep_for(claim, span, todo)
+            };
+            Ok(if given { Heir::Claimant } else { Heir::Gone })
+        })
     }
 
     /// Gives a span to the oldest request that came before `than` and that it suits: to
-    /// that one and nobody else. `Ok(false)`: there is none, nothing was changed, and the
-    /// span is still the caller's.
+    /// that one and nobody else. Its memory stays as it is. `Ok(false)`: there is none, nothing was
+    /// changed, and the span is still the caller's.
     ///
     /// # Errors
     /// As [`free`](Self::free).
     pub fn yield_to_older(&self, span: Span, than: u64) -> Result<bool, FreeError> {
         let inner = &*self.inner;
-        if span.arena != inner.id {
-            return Err(FreeError::ForeignArena(span));
-        }
-        inner.note_puts(span);
+        inner.puts(span)?;
         inner.change(|state, todo| {
             state.check_held(span)?;
-            let good = |request: &Request| state.suits(span.busy(), &request.placement, request.client);
-            let Some(at) = state.requests.find_older(than, good) else {
-                return Ok(false);
-            };
-            let &Request { placement, client, .. } = state.requests.get(at);
-            // Before others are back in line, whom it does not pass, as this leaves their client room.
-            state.requests.note_pass_of(at);
-            let kept = inner.span(state.pass_on(span.busy(), &placement, client));
-            if !state.answer(at, Ok(kept), todo) {
-                // It was withdrawn just now; what it would have had is free, and granted in turn.
-                todo.more = true;
+            let busy = span.busy();
+            while !todo.is_full()
+                && let Some(at) = state
+                    .requests
+                    .find_older(than, |request| state.suits(busy, &request.placement, request.client))
+            {
+                // Before others are back in line, whom it does not pass, as this leaves their client room.
+                state.requests.note_pass_of(at);
+                if state.hand_over(at, span, todo) {
+                    return Ok(true);
+                }
             }
-            Ok(true)
+            Ok(false)
         })
     }
 

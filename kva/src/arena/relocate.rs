@@ -84,12 +84,12 @@ impl Drop for Asked<'_> {
         if matches!(verdict, Relocation::Moved | Relocation::Unneeded) {
             // It may be free already: the owner freed it while it was asked.
             panics.guard(|| {
-                let _ = arena.release(from, None);
+                let _ = arena.release(from);
             });
         }
         if verdict != Relocation::Moved {
             panics.guard(|| {
-                let freed = arena.release(to, None);
+                let freed = arena.release(to);
                 debug_assert!(freed.is_ok(), "an owner that answers so has not freed it");
             });
         }

@@ -13,7 +13,7 @@ use super::todo::Todo;
 use super::{AllocError, FreeError, Inner};
 use crate::clients::Clients;
 use crate::clock::NEVER;
-use crate::grow::{Claim, GrowId};
+use crate::grow::{Claim, Committed, GrowId};
 use crate::placement::Placement;
 use crate::requests::{Asker, LOOKAHEAD, Request, Requests};
 use crate::shape::{Shape, Span};
@@ -225,23 +225,54 @@ impl State {
             todo.wakes.push(waker);
             return true;
         }
-        let Asker::Grow(grow) = self.dequeue(at) else {
-            unreachable!("sleepers were answered above");
-        };
-        match grow.commit() {
-            Ok(committed) => {
-                self.spend(Some(committed.claim()));
-                todo.grants.push((committed, answer));
-                true
-            }
-            Err(withdrawn) => {
-                todo.withdrawn.push(withdrawn);
-                if let Ok(span) = answer {
-                    self.give(span.busy());
-                }
-                false
-            }
+        let committed = self.commit_token(at, todo);
+        let answered = committed.is_some();
+        match (committed, answer) {
+            (Some(committed), answer) => todo.grants.push((committed, answer)),
+            (None, Ok(span)) => self.give(span.busy()),
+            (None, Err(_)) => {}
         }
+        answered
+    }
+
+    /// Takes a token out of the queue that is about to have its answer. `None`: it was withdrawn.
+    fn commit_token(&mut self, at: u32, todo: &mut Todo<'_>) -> Option<Committed<Span, AllocError>> {
+        let Asker::Grow(grow) = self.dequeue(at) else {
+            unreachable!("sleepers are answered where they are");
+        };
+        let committed = grow.commit().map_err(|withdrawn| todo.withdrawn.push(withdrawn)).ok()?;
+        self.spend(Some(committed.claim()));
+        Some(committed)
+    }
+
+    /// Ends the request at `at` with a span that suits it, cut to what it asked for. The span never is
+    /// free in between. `false`: it was withdrawn, and the span is as it was.
+    pub(super) fn hand_over(&mut self, at: u32, span: Span, todo: &mut Todo<'_>) -> bool {
+        let (arena, &Request { placement, client, .. }) = (todo.arena, self.requests.get(at));
+        let token = match self.requests.asker(at) {
+            Asker::Sleeper { .. } => None,
+            Asker::Grow(_) => match self.commit_token(at, todo) {
+                None => return false,
+                token => token,
+            },
+        };
+        let kept = arena.span(self.pass_on(span.busy(), &placement, client));
+        match token {
+            Some(committed) => todo.grants.push((committed, Ok(kept))),
+            None => return self.answer(at, Ok(kept), todo),
+        }
+        true
+    }
+
+    /// Keeps a span for a claim whose request is on its way here. `false`: it had its answer.
+    pub(super) fn keep_for(&mut self, claim: Claim<'_>, span: Span, todo: &Todo<'_>) -> bool {
+        let comes = claim.is_open() && !self.requests.is_answered(claim.id());
+        if comes {
+            // A second free of it is an error, also while it is kept.
+            let kept = todo.arena.span(self.renew(span.busy()));
+            self.requests.park(claim.id(), kept);
+        }
+        comes
     }
 
     /// Tells a client's clock of its requests that are held back.

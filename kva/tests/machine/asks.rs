@@ -165,17 +165,18 @@ impl World {
         // What passes from one to another of the same client is no more than it had.
         let fits = request.shape.len() <= span.len() && self.naive.is_place(span.start(), request.shape);
         let suits = fits && (client == request.client || self.naive.may_have(request.client, request.shape));
-        let _ = self.free(at);
         let heir = self.arena().free_to(Claim::new(&self.asker.table, id), span).unwrap();
-        if let Some(at) = is_reserved {
+        if let Some(to) = is_reserved {
             assert_eq!(heir, Heir::Claimant);
+            let _ = self.free(at);
             // Kept for it, and still its last owner's.
             self.naive.set(span.range(), Some(client));
-            self.reserved[at].2.push(span);
+            self.reserved[to].2.push(span);
             return;
         }
         assert_eq!(heir, if suits { Heir::Claimant } else { Heir::Gone }, "{span:?} for {request:?}");
         if suits {
+            let _ = self.free(at);
             let granted = self.end_of(id).expect("it has what it claimed").unwrap();
             assert_eq!(granted.start(), span.start());
             self.waiting.retain(|(other, _)| other.came != request.came);

@@ -48,7 +48,6 @@ where
     }
     join_all(all);
     let stats = pools.each_ref().map(|pool| assert_pool_at_rest(pool, 1));
-    assert!(stats.iter().all(|stats| stats.stolen == 0));
     released.saw(stats.iter().all(|stats| stats.released_to_heirs > 0));
     drop(pools);
     arenas.iter().for_each(assert_arena_whole);

@@ -139,11 +139,7 @@ impl<B: Backend<Error = AllocError>> World<B> {
         for (at, (pool, (_, low))) in self.pools.iter().zip(POOLS).enumerate() {
             pool.set_water(low, low).unwrap();
             pool.drain();
-            let PoolStats { stolen, pages, .. } = pool.stats();
-            // Whose time is up just as a page is released for it has left, though it may be served yet: the
-            // page is anybody's, and low water is not what the pool has.
-            let least = low.saturating_sub(u32::try_from(stolen).unwrap());
-            let stats = assert_pool_at_rest(pool, pages.clamp(least, low));
+            let stats = assert_pool_at_rest(pool, low);
             assert!(stats.most_overtaken <= at as u64, "overtaken too often: {stats:?}");
         }
         drop(self.pools);

@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use kva::sync::{Arc, Weak};
-use kva::{AllocError, Answer, Arena, Claim, Clock, Grow, GrowId, GrowTable, Reclaim};
+use kva::{AllocError, Answer, Arena, Claim, Clock, Grow, GrowId, GrowTable, Heir, Reclaim};
 
 use super::Backend;
 use super::arena::{base_of, shape_of};
@@ -75,8 +75,8 @@ pub unsafe trait PageAllocator: Send + Sync + 'static {
     /// Why there is no page.
     type Error: Send;
 
-    /// Whether [`free_to`](Self::free_to) hands the page to its heir. What is freed to a
-    /// request that is on its way to [`alloc`](Self::alloc) must then be kept for it.
+    /// Whether [`free_to`](Self::free_to) hands the page to its heir, or leaves it with the pool. What
+    /// is freed to a request that is on its way to [`alloc`](Self::alloc) must then be kept for it.
     const CLAIMS: bool = false;
 
     /// The smallest page, a power of two.
@@ -127,10 +127,13 @@ pub unsafe trait PageAllocator: Send + Sync + 'static {
         let _ = (table, pool);
     }
 
-    /// Takes a page back for the request that sleeps with `claim`.
-    fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) {
+    /// Takes a page back for the request that sleeps with `claim`. [`Heir::Gone`]: that one has its
+    /// answer already, and the page was not taken. Only where [`CLAIMS`](Self::CLAIMS): elsewhere
+    /// nobody can know.
+    fn free_to(&self, base: NonNull<u8>, page: Layout, claim: Claim<'_>) -> Heir {
         let _ = claim;
         self.free(base, page);
+        Heir::Claimant
     }
 }
 
@@ -198,8 +201,9 @@ unsafe impl<A: PageAllocator> Backend for Classic<A> {
         self.0.free(page.0, layout);
     }
 
-    fn release_to(&self, page: ClassicPage, layout: Layout, heir: Claim<'_>) {
-        self.0.free_to(page.0, layout, heir);
+    fn release_to(&self, page: ClassicPage, layout: Layout, heir: Claim<'_>) -> Option<ClassicPage> {
+        let taken = self.0.free_to(page.0, layout, heir) == Heir::Claimant;
+        if taken { None } else { Some(page) }
     }
 
     fn base(&self, page: &ClassicPage) -> NonNull<u8> {
@@ -292,10 +296,12 @@ unsafe impl PageAllocator for ArenaPages {
         debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
     }
 
-    fn free_to(&self, base: NonNull<u8>, _: Layout, claim: Claim<'_>) {
+    fn free_to(&self, base: NonNull<u8>, _: Layout, claim: Claim<'_>) -> Heir {
         // SAFETY: the page is ours: the pool gives it back.
         let span = unsafe { self.0.span_at(base) };
-        let freed = span.map(|span| self.0.free_to(claim, span).map(drop));
-        debug_assert_eq!(freed, Ok(Ok(())), "a pool gives back what it was given, once");
+        let freed = span.map(|span| self.0.free_to(claim, span));
+        debug_assert!(matches!(freed, Ok(Ok(_))), "a pool gives back what it was given, once: {freed:?}");
+        // What is not the pool's to give has gone.
+        freed.ok().and_then(Result::ok).unwrap_or(Heir::Claimant)
     }
 }

@@ -106,8 +106,8 @@ pub unsafe trait Backend: Send + Sync + 'static {
     /// [factory](crate::ObjectFactory). An item that comes back without its object is then
     /// released; and no page is, to serve who is asleep in here, since it would not come again.
     const CREATES: bool = false;
-    /// Whether [`release_to`](Self::release_to) hands the page to its heir, so that
-    /// nobody can take it on the way. Matters only where [`SLEEPS`](Self::SLEEPS).
+    /// Whether [`release_to`](Self::release_to) hands the page to its heir, or back, so that
+    /// nobody else can have it. Matters only where [`SLEEPS`](Self::SLEEPS).
     const CLAIMS: bool = false;
 
     /// Pages are multiples of this many bytes, a power of two. `None`: there is no memory
@@ -150,10 +150,13 @@ pub unsafe trait Backend: Send + Sync + 'static {
         Some(page)
     }
 
-    /// Takes a page back for the grow `heir`, which is asleep in here and should have it.
-    fn release_to(&self, page: Self::Page, layout: Layout, heir: Claim<'_>) {
+    /// Takes a page back for the grow `heir`, which is asleep in here and should have it. `Some`:
+    /// that one has its answer already, as it was refused or its time was up, and the page is still the
+    /// pool's. Only where [`CLAIMS`](Self::CLAIMS): elsewhere nobody can know.
+    fn release_to(&self, page: Self::Page, layout: Layout, heir: Claim<'_>) -> Option<Self::Page> {
         let _ = heir;
         self.release(page, layout);
+        None
     }
 
     /// Where the page's memory starts. Must not panic: nobody else knows where a page is.

@@ -105,14 +105,17 @@ impl<B: Backend> State<B> {
         self.gives_way = false;
     }
 
-    /// A page that was offered to an older request is gone, or has come back.
-    pub(crate) fn offered(&mut self, back: Option<Arrival<B>>) {
-        if let Some((page, base)) = back {
-            self.arrive(page, base);
-        } else {
-            self.counts.yielded += 1;
-            self.ledger.ended();
-        }
+    /// A page that might have come back was taken.
+    pub(crate) fn taken(&mut self, by: Heir) {
+        self.counts.yielded += u64::from(matches!(by, Heir::OlderThan(_)));
+        self.ledger.ended();
+    }
+
+    /// A page has come back, for which a slot was held.
+    pub(crate) fn came_back(&mut self, (page, base): Arrival<B>, from: Heir) {
+        self.arrive(page, base);
+        // It was not offered to anybody else then.
+        self.gives_way |= matches!(from, Heir::Grow(_));
     }
 
     /// Gives a page up. It leaves at once, unless there are objects in it: those are destroyed
@@ -132,10 +135,15 @@ impl<B: Backend> State<B> {
         let page = self.pages.remove(page);
         self.ledger.released();
         self.counts.released += 1;
-        // What is offered may come back, for which a slot is held.
-        let offered = matches!(to, Heir::OlderThan(_));
-        let to = if offered && !self.ledger.reserve() { Heir::Anybody } else { to };
-        todo.releases.push(Release { page, to, guarded });
+        let may_come_back = match to {
+            Heir::Anybody => false,
+            Heir::Grow(_) => B::CLAIMS,
+            Heir::OlderThan(_) => true,
+        };
+        // There is none if the limit was lowered meanwhile.
+        let held = may_come_back && self.ledger.reserve();
+        let to = if matches!(to, Heir::OlderThan(_)) && !held { Heir::Anybody } else { to };
+        todo.releases.push(Release { page, to, guarded, held });
     }
 
     /// Takes more objects out of the first page to dismantle, or sends it off if it has none.

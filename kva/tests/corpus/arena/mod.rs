@@ -328,11 +328,12 @@ impl World {
         if is_open && !is_queued {
             assert_eq!(heir, Heir::Claimant, "it is on its way");
             self.line.parked.push((id, held));
-        } else {
+        } else if heir == Heir::Claimant {
             self.books.ended(held.span);
-            assert!(is_open || heir == Heir::Gone, "nobody has use for it");
-            let end = self.line.end_of(id);
-            assert!(heir == Heir::Gone || end == Some(held.span.start()), "P3: {end:?}");
+            assert!(is_open, "nobody has use for it");
+            assert_eq!(self.line.end_of(id), Some(held.span.start()), "P3");
+        } else {
+            self.books.note(held);
         }
     }
 
