@@ -321,7 +321,9 @@ fn a_span_freed_to_who_is_withdrawn() {
         gone.saw(freed == Heir::Gone);
         asker.join().unwrap();
         withdrawer.join().unwrap();
-        std::mem::take(&mut *heir.0.lock()).into_iter().for_each(|span| arena.free(span).unwrap());
+        for span in std::mem::take(&mut *heir.0.lock()) {
+            arena.free(span).unwrap();
+        }
         assert_arena_whole(&arena);
     });
 }

@@ -370,17 +370,19 @@ impl<B: Backend> Core<B> {
                 slot.taken();
                 self.change(|state, _| state.taken(to));
             }
-            // If it cannot be guarded again, it has gone.
-            (Some(page), Some(slot)) => {
-                if let Some(arrival) = self.arrival(page).ok() {
-                    slot.taken();
-                    self.change(|state, _| state.came_back(arrival, to));
-                }
-            }
+            (Some(page), Some(slot)) => self.take_back(page, slot, to),
             (Some(page), None) => self.backend.release(page, layout),
         }
         // Last: a subscriber may panic.
         event!(self, "gave a page up", heir = to);
+    }
+
+    /// A page that was given up for somebody who has no use for it is the pool's again. If it cannot be
+    /// guarded, it has gone.
+    fn take_back(&self, page: B::Page, slot: HeldSlot<'_, B>, from: Heir) {
+        let Some(arrival) = self.arrival(page).ok() else { return };
+        slot.taken();
+        self.change(|state, _| state.came_back(arrival, from));
     }
 
     /// Destroys an object that the pool gives up.
