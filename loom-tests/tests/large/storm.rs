@@ -9,7 +9,7 @@ use kva::{AllocError, Arena};
 use loom_tests::historical::{KeepsOwnTime, QueuesBlindly, SleepsUnreachably};
 use loom_tests::run::{known_bad, model, witnessed};
 use loom_tests::world::{Item, arena, assert_arena_whole, assert_pool_at_rest, block_on, one, pages};
-use pool::{ArenaPages, Backend, Classic, GetError, PoolStats, RawPool};
+use pool::{ArenaPages, Backend, Classic, GetError, RawPool};
 
 use crate::dice::{IN_TIME, below, one_of, pause};
 use crate::holders::{Holders, join_all, threads};
