@@ -31,6 +31,7 @@ impl Laws {
         }
         self.before = now;
         of_arena("memory", &world.memory, u64::from(Arena::DEFAULT_BYPASS * LONGEST.max(2)));
+        of_arena("scarce", &world.scarce, u64::from(Arena::DEFAULT_BYPASS));
         of_arena("numbers", &world.numbers.arena, u64::from(numbers::BYPASS * numbers::LONGEST));
         let frames = world.frames.stats();
         of_stats("frames", &frames.arena);
@@ -49,6 +50,8 @@ fn of_pool(watched: &Watched, stats: &PoolStats, workers: u64) {
     // A limit that is lowered leaves what is held: the bound is the highest that it had.
     holds!(pages + growing <= watched.limit, "P1: pages + growing <= hard limit", "{stats:?}");
     holds!(watched.limit_changes || hard_limit == watched.limit, "the limit is as it was set", "{stats:?}");
+    let least = watched.least_pages(pages);
+    holds!(pages + growing >= least, "P3: low water is held or on its way", "{least} pages: {stats:?}");
     holds!(low_water <= high_water && high_water <= hard_limit, "low <= high <= limit", "{stats:?}");
     let items = pages as usize * stats.items_per_page as usize;
     holds!(out + idle <= items, "out + idle <= pages * items per page", "{stats:?}");

@@ -48,6 +48,7 @@ pub(crate) fn check(world: &World, patience: Duration) {
         holds!(rests, "P6: drained, a pool holds nothing", "{stats:?}");
     }
     whole("memory", &world.memory.stats(), world::REGIONS);
+    whole("scarce", &world.scarce.stats(), 1);
     whole("numbers", &world.numbers.arena.stats(), numbers::REGIONS);
     whole("frames", &world.frames.stats().arena, 1);
     let alive = world.maker.census.alive();
@@ -94,7 +95,7 @@ fn nothing_is_out(watched: &Watched) {
 fn quanta_add_up(world: &World) {
     let stats = world.memory.stats();
     let accounts = [&world.memory, &world.quota];
-    for account in accounts {
+    for account in accounts.into_iter().chain([&world.scarce]) {
         let name = account.client_name();
         let pools =
             world.watched.iter().filter(|it| it.account.as_ref().is_some_and(|it| it.client_name() == name));
@@ -116,11 +117,13 @@ fn quanta_add_up(world: &World) {
 fn at_low_water(watched: &Watched) {
     let stats = watched.pool.stats();
     let most = stats.low_water.max(stats.critical_reserve.div_ceil(stats.items_per_page));
+    let least = watched.least_pages(stats.pages);
     holds!(
-        stats.pages <= most,
+        (least..=most).contains(&stats.pages),
         "P6: drained, a pool holds low water and its reserve",
-        "{most} pages: {stats:?}"
+        "{least} to {most} pages: {stats:?}"
     );
+    watched.forget_low_water();
 }
 
 fn whole(name: &str, stats: &ArenaStats, regions: u32) {

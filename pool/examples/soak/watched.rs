@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use hdrhistogram::Histogram;
 use kva::Arena;
+use kva::sync::Arc;
+use kva::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use pool::{Backend, ConfigError, Pool, PoolStats, RawPool};
 
 /// A pool, for who checks it.
@@ -67,6 +69,8 @@ pub(crate) struct Watched {
     pub(crate) low: u32,
     pub(crate) high: u32,
     pub(crate) reserve: u32,
+    /// Whether it has had its low water since it last gave all away.
+    pub(crate) had_low_water: Arc<AtomicBool>,
     /// The handle by which it takes its pages, if it has them of an arena.
     pub(crate) account: Option<Arena>,
 }
@@ -82,6 +86,7 @@ impl Watched {
             low: stats.low_water,
             high: stats.high_water,
             reserve: stats.critical_reserve,
+            had_low_water: Arc::default(),
             account: account.cloned(),
         }
     }
@@ -90,6 +95,21 @@ impl Watched {
     pub(crate) fn bypass(mut self, times: impl Into<Option<u64>>) -> Self {
         self.bypass = times.into();
         self
+    }
+
+    /// How many pages it has or has asked for at least, once it has had them: no page of low water goes but
+    /// for a grow that brings it back. Of a factory, what is no good goes.
+    pub(crate) fn least_pages(&self, pages: u32) -> u32 {
+        if pages >= self.low {
+            self.had_low_water.store(true, Relaxed);
+        }
+        let keeps = self.account.is_some() && !self.limit_changes && self.had_low_water.load(Relaxed);
+        if keeps { self.low } else { 0 }
+    }
+
+    /// It is about to give all away.
+    pub(crate) fn forget_low_water(&self) {
+        self.had_low_water.store(false, Relaxed);
     }
 
     /// Whose limit and water are changed while it is in use, up to this.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kva::sync::atomic::AtomicBool;
 use kva::sync::{Arc, Mutex};
 use kva::{Arena, Client, Decommit, Frames, Page, Region, Reserve};
 use pool::{ArenaPages, AsyncFactory, Classic, Factory, Growers, Pool, RawPool};
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) memory: Arena,
     /// A client of the memory, with a quota.
     pub(crate) quota: Arena,
+    /// One page, whose pool keeps it.
+    pub(crate) scarce: Arena,
     pub(crate) numbers: Numbers,
     pub(crate) frames: Frames,
     /// Pages that are kept, so that runs are in the way of something.
@@ -60,6 +63,8 @@ pub(crate) struct World {
     pub(crate) pieces: RawPool,
     /// Sleeps in its back-end.
     pub(crate) classic: RawPool<Classic<ArenaPages>>,
+    /// Whether it has all that `scarce` has, which it keeps: its low water.
+    pub(crate) classic_is_full: Arc<AtomicBool>,
     pub(crate) primed: RawPool,
     pub(crate) lines: Pool<Object>,
     /// Its limits are changed all the time.
@@ -96,8 +101,9 @@ impl World {
         let pages = pages.build(memory.clone())?;
         let root = RawPool::builder(item(1024)?, 6).name("root").critical_reserve(3).build(memory.clone())?;
         let pieces = RawPool::builder(item(512)?, 32).name("pieces").build(quota.clone())?;
-        let classic = RawPool::builder(item(2 * QUANTUM)?, 8).name("classic").low_water(1);
-        let classic = classic.build(Classic::new(ArenaPages(memory.clone())))?;
+        let scarce = Arena::new(region(1, Reserve::new())?, QUANTUM)?.client(Client::new("scarce"))?;
+        let classic = RawPool::builder(item(QUANTUM)?, 8).name("classic").low_water(1);
+        let classic = classic.build(Classic::new(ArenaPages(scarce.clone())))?;
         let primed = RawPool::builder(item(2048)?, 3).name("primed").build_primed(memory.clone());
         let primed = primed.context("priming")?;
 
@@ -124,12 +130,14 @@ impl World {
         let jobs = Pool::from_factory(4, AsyncFactory::on_tokio(in_time(&maker))).name("jobs").bypass(2);
         let jobs = jobs.tokio_timer().reset(Object::reset).build()?;
 
+        let watched_classic = Watched::new(classic.clone(), Some(&scarce));
+        let classic_is_full = watched_classic.had_low_water.clone();
         let watched = vec![
             Watched::new(small.clone(), Some(&memory)),
             Watched::new(pages.clone(), Some(&memory)).bypass(0),
             Watched::new(root.clone(), Some(&memory)),
             Watched::new(pieces.clone(), Some(&quota)),
-            Watched::new(classic.clone(), Some(&memory)),
+            watched_classic,
             Watched::new(primed.clone(), Some(&memory)),
             Watched::new(lines.clone(), Some(&memory)),
             Watched::new(resized.clone(), Some(&memory)).limit_up_to(RESIZED),
@@ -147,6 +155,7 @@ impl World {
             maker,
             memory,
             quota,
+            scarce,
             numbers,
             frames,
             shelf,
@@ -155,6 +164,7 @@ impl World {
             root,
             pieces,
             classic,
+            classic_is_full,
             primed,
             lines,
             resized,

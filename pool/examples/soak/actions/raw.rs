@@ -6,10 +6,13 @@ use std::ptr::NonNull;
 use allocator_api2::boxed::Box as PoolBox;
 use allocator_api2::vec::Vec as ArenaVec;
 use bytes::BufMut;
+use kva::Shape;
+use kva::sync::atomic::Ordering::Relaxed;
 use pool::pieces::PieceBuf;
 use pool::{Backend, GetError, RawPool, TryGetError};
 
 use super::super::failure::{self, holds};
+use super::super::numbers;
 use super::super::parcel::{self, Filled, Parcel};
 use super::super::stamp::{self, Held, unique};
 use super::super::worker::{Cx, Done, IN_TIME, NOW, Ready, SURE};
@@ -137,6 +140,21 @@ pub(super) fn get_classic(cx: &mut Cx) -> Done {
     }
     let got = pool.get_timeout(cx.patience());
     visit(cx, &pool, got, IN_TIME)
+}
+
+/// All that its arena has is released for one who sleeps there, again and again. It reaches that one, or
+/// comes back, also if the sleeper's time is up just then.
+pub(super) fn steal(cx: &mut Cx) -> Done {
+    let world = &cx.world;
+    let is_full = world.classic_is_full.load(Relaxed);
+    match world.scarce.try_alloc(Shape::new(1).expect("not zero")) {
+        Ok(span) => {
+            holds!(!is_full, "P3: what was released for somebody is no thief's", "{:?}", world.classic);
+            numbers::free(&world.scarce, span);
+            Done::Yes
+        }
+        Err(_) => Done::Refused,
+    }
 }
 
 pub(super) fn get_primed(cx: &mut Cx) -> Done {
