@@ -4,11 +4,15 @@ use kva::sync::{Arc, Mutex};
 use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Placement, Refusal, Sink, Span};
 
 #[derive(Debug, Default)]
-struct Granted(Mutex<Vec<Span>>);
+struct Told(Mutex<(Vec<Span>, Vec<Refusal<AllocError>>)>);
 
-impl Sink<Span, AllocError> for Granted {
+impl Sink<Span, AllocError> for Told {
     fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
-        self.0.lock().extend(end);
+        let (granted, refused) = &mut *self.0.lock();
+        match end {
+            Ok(span) => granted.push(span),
+            Err(refusal) => refused.push(refusal),
+        }
     }
 }
 
@@ -16,14 +20,14 @@ impl Sink<Span, AllocError> for Granted {
 #[derive(Debug, Clone)]
 pub struct Asker {
     table: Arc<GrowTable>,
-    granted: Arc<Granted>,
+    told: Arc<Told>,
 }
 
 impl Asker {
     /// With room for so many requests.
     #[must_use]
     pub fn new(requests: u32) -> Self {
-        Self { table: GrowTable::new(requests), granted: Arc::default() }
+        Self { table: GrowTable::new(requests), told: Arc::default() }
     }
 
     /// Whose requests these are.
@@ -34,7 +38,7 @@ impl Asker {
 
     /// Asks; what is granted at once is among what was granted.
     pub fn ask(&self, arena: &Arena, slot: u32, placement: impl Into<Placement>) -> GrowId {
-        let grow = self.table.reserve(slot, arena.clock().now(), self.granted.clone());
+        let grow = self.table.reserve(slot, arena.clock().now(), self.told.clone());
         let id = grow.id();
         if let Answer::Now(committed, end) = arena.ask(placement, grow) {
             committed.finish(end.map_err(Refusal::Error));
@@ -58,13 +62,25 @@ impl Asker {
     /// How many spans it was granted and has not taken.
     #[must_use]
     pub fn granted(&self) -> usize {
-        self.granted.0.lock().len()
+        self.told.0.lock().0.len()
+    }
+
+    /// How often it was told that the arena is closed.
+    ///
+    /// # Panics
+    /// If it was told anything else.
+    #[must_use]
+    pub fn told_of_close(&self) -> usize {
+        let told = &self.told.0.lock().1;
+        let close = |refusal: &Refusal<_>| matches!(refusal, Refusal::Error(AllocError::Closed));
+        assert!(told.iter().all(close), "{told:?}");
+        told.len()
     }
 
     /// Takes what it was granted.
     #[must_use]
     pub fn take(&self) -> Vec<Span> {
-        std::mem::take(&mut *self.granted.0.lock())
+        std::mem::take(&mut self.told.0.lock().0)
     }
 
     /// Frees what it was granted.

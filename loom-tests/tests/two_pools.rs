@@ -125,6 +125,70 @@ fn a_page_given_to_who_cannot_use_it() {
     known_bad("two_pools/yields_to_anybody", "deadlock", || unsatisfiable(YieldsToAnybody));
 }
 
+/// Somebody asked for a page, and leaves while one is put. Who came later waits for what it asked for, and
+/// that is older than they are, and than what another pool waits for: the page that is put stands in for
+/// it, and the next is the other pool's.
+#[test]
+fn a_page_that_stands_in_for_an_older_request() {
+    witnessed("two_pools/stands_in", "who had asked left first", |left| {
+        let arena = arena(1, 0);
+        let [pool, other] =
+            [2, 1].map(|limit| Arc::new(pages(limit).bypass(0).build(arena.clone()).unwrap()));
+        let item = get(&pool).unwrap();
+        let oldest = waiting(pool.get_async());
+        let elsewhere = waiting(other.get_async());
+        let [older, younger] = [(); 2].map(|()| waiting(pool.get_async()));
+        let putter = {
+            let pool = pool.clone();
+            spawn(move || put(&pool, item))
+        };
+        drop(oldest);
+        putter.join().unwrap();
+        let stats = pool.stats();
+        left.saw(stats.gets == 2);
+        assert_eq!(stats.yielded, 0, "the page went to its own pool");
+        put(&pool, block_on(older).unwrap());
+        assert_eq!(pool.stats().yielded, 1, "the older request of another pool was starved");
+        put(&other, block_on(elsewhere).unwrap());
+        put(&pool, block_on(younger).unwrap());
+        for pool in [pool, other] {
+            assert_pool_at_rest(&pool, 0);
+        }
+        assert_arena_whole(&arena);
+    });
+}
+
+/// As before, but it is granted just then: it has its page, or the one that is put stands in for it. Either
+/// way two are served here and elsewhere, each with one of the two pages.
+#[test]
+fn a_page_that_stands_in_for_what_is_granted() {
+    witnessed("two_pools/stands_in_against_grant", "it was granted", |granted| {
+        let arena = arena(2, 0);
+        let [pool, other] =
+            [2, 1].map(|limit| Arc::new(pages(limit).bypass(0).build(arena.clone()).unwrap()));
+        let (item, held) = (get(&pool).unwrap(), arena.try_alloc(one()).unwrap());
+        let oldest = waiting(pool.get_async());
+        let elsewhere = waiting(other.get_async());
+        let [older, younger] = [(); 2].map(|()| waiting(pool.get_async()));
+        drop(oldest);
+        let freer = {
+            let arena = arena.clone();
+            spawn(move || arena.free(held).unwrap())
+        };
+        put(&pool, item);
+        freer.join().unwrap();
+        granted.saw(pool.stats().withdrawn == 0);
+        let item = block_on(older).unwrap();
+        put(&other, block_on(elsewhere).unwrap());
+        put(&pool, item);
+        put(&pool, block_on(younger).unwrap());
+        for pool in [pool, other] {
+            assert_pool_at_rest(&pool, 0);
+        }
+        assert_arena_whole(&arena);
+    });
+}
+
 /// Another client's request, which frees at once what it is granted, and notes it.
 struct Brief(Arena, Mutex<bool>);
 

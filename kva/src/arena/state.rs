@@ -112,6 +112,9 @@ impl State {
         self.next_to_move(todo);
         if CHECKED {
             self.check();
+            // The head was looked at since anything came free last, or is to be looked at again.
+            let is_whole = self.space.window().is_some() && self.space.missing() == 0;
+            assert!(todo.more || !is_whole, "nobody waits for what is withheld for it");
         }
     }
 
@@ -174,19 +177,18 @@ impl State {
         // Those behind who was held back are among the first now. It ends: each round holds back
         // one more.
         todo.more |= held_back && looked == LOOKAHEAD;
-        self.aim(todo);
+        self.aim();
     }
 
     /// Aims a window for the head, which does not fit: it is the only one with a claim on what is
     /// not its own yet.
-    fn aim(&mut self, todo: &mut Todo<'_>) {
+    fn aim(&mut self) {
         let Some(head) = self.requests.head() else { return };
         let &Request { placement, number, .. } = self.requests.get(head);
         let is_any_quantum = placement.shape().len() == 1 && placement.shape().align() == 1;
         if self.aimed_for.is_none() && !(is_any_quantum && placement.is_plain()) {
             self.aimed_for = Some(number);
             self.space.aim(&placement);
-            todo.more |= self.space.missing() == 0;
         }
     }
 
