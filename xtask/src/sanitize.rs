@@ -15,6 +15,7 @@ use anyhow::ensure;
 
 use crate::cargo::{add_flags, run as start, target_dir};
 use crate::nightly;
+use crate::steps;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,16 +54,9 @@ const THREADS: [(&str, &[&str]); 2] = [
 
 /// Runs what there is for one of them, or for both.
 pub(crate) fn run(only: Option<Sanitizer>) -> anyhow::Result<()> {
-    if let Some(missing) = nightly::missing() {
-        println!("skipped: {missing}");
-        return Ok(());
-    }
-    for sanitizer in [Sanitizer::Address, Sanitizer::Thread] {
-        if only.is_none_or(|only| only == sanitizer) {
-            sanitizer.run()?;
-        }
-    }
-    Ok(())
+    let both = [Sanitizer::Address, Sanitizer::Thread];
+    let mut chosen = both.into_iter().filter(|sanitizer| only.is_none_or(|only| only == *sanitizer));
+    steps::unless_missing(nightly::missing(), || chosen.try_for_each(Sanitizer::run))
 }
 
 /// What is passed over, aloud.
