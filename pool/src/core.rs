@@ -349,13 +349,10 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, Release { page, to, guarded, held }: Release<B::Page>) {
+    pub(crate) fn release(&self, Release { page, to, held }: Release<B::Page>) {
         let layout = self.carve.page;
         // Before anything that may panic.
         let slot = held.then(|| HeldSlot::offered(self));
-        if let Some(guarded) = guarded {
-            guarded.open();
-        }
         let back = match to {
             Heir::Anybody => {
                 self.backend.release(page, layout);
@@ -396,6 +393,11 @@ impl<B: Backend> Core<B> {
     /// Takes more objects out of the first page to dismantle, or sends it off.
     pub(crate) fn dismantle<'a>(&'a self, todo: &mut Todo<'a, B>) {
         self.state.lock().dismantle(todo);
+    }
+
+    /// As [`State::keep_shut`].
+    pub(crate) fn keep_shut<'a>(&'a self, todo: &mut Todo<'a, B>) {
+        self.state.lock().keep_shut(todo);
     }
 
     /// A page and where it starts. If it cannot be guarded, it has gone back.
@@ -674,6 +676,9 @@ impl<B: Backend> Core<B> {
         loop {
             let mut cached = false;
             let given = self.change(|state, todo| {
+                if all == 0 {
+                    state.pages.try_guards();
+                }
                 let keep = keep(state);
                 cached = state.is_worth_sweeping(keep);
                 (0..batch).take_while(|_| state.give_up_idle(keep, within, todo)).count()
@@ -702,6 +707,7 @@ impl<B: Backend> Core<B> {
                 state.wanted.only = true;
                 sweeps.only = Some(WindowOnly(self));
             }
+            state.pages.try_guards();
             change(state)
         })
     }
@@ -848,10 +854,7 @@ impl<B: Backend> Drop for Core<B> {
             panics.guard(|| self.destroy(object));
         }
         if self.carve.margin.is_some() {
-            let guards = self.lock().pages.guards();
-            for guard in guards {
-                panics.guard(|| guard.open());
-            }
+            self.open_guards(&mut panics);
         }
         if !CHECKED || IS_MODEL || std::thread::panicking() {
             return;

@@ -2,11 +2,12 @@
 
 use std::ptr::NonNull;
 
-use super::Hardening;
+use super::guard::Guarded;
 use super::knobs::Handler;
 use super::poison::{fill, spoilt};
 use super::traces::{Last, Trace};
 use super::violation::{Violation, ViolationKind};
+use super::{GuardError, Hardening};
 use crate::backend::Backend;
 use crate::core::{Core, Kept};
 use crate::index::At;
@@ -97,6 +98,13 @@ impl<B: Backend> Core<B> {
         });
     }
 
+    /// A page cannot be given up, since its guard will not open.
+    pub(crate) fn tell_shut(&self, guarded: &Guarded, refused: GuardError) {
+        let Some(hardened) = &self.hardened else { return };
+        let item = self.item_at(guarded.item);
+        self.violated(hardened, ViolationKind::GuardShut(refused), item, None);
+    }
+
     /// Puts what may be an item. Two holds of the lock: between them the item is claimed, and ours.
     pub(crate) fn put_hardened(&self, hardened: &Hardened, ptr: NonNull<u8>) -> Result<(), PutError> {
         let here = hardened.here();
@@ -133,7 +141,10 @@ impl<B: Backend> Core<B> {
             PutError::NotAnItem { offset, .. } => offset,
             PutError::DoublePut(_) => 0,
         };
-        let item = NonNull::new(ptr.as_ptr().wrapping_sub(into))?;
+        self.item_at(NonNull::new(ptr.as_ptr().wrapping_sub(into))?)
+    }
+
+    fn item_at(&self, item: NonNull<u8>) -> Option<(NonNull<u8>, Slot)> {
         match self.index.at(item) {
             At::Item(slot) => Some((item, slot)),
             _ => None,
