@@ -346,7 +346,7 @@ fn no_mprotect_any_more() {
 /// The kernel lets this process have so much data, from now on. What was before.
 fn data(limit: Option<u64>) -> Option<u64> {
     let before = getrlimit(Resource::Data);
-    if setrlimit(Resource::Data, Rlimit { current: limit, ..before.clone() }).is_err() {
+    if setrlimit(Resource::Data, Rlimit { current: limit, ..before }).is_err() {
         children::cannot();
     }
     before.current
