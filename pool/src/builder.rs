@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use crate::backend::{Backend, ObjectFactory, Place};
-use crate::core::Limits;
 use crate::error::{ConfigError, ConstructError};
 use crate::handle::Handle;
 use crate::hardening::Hardening;
+use crate::limits::Limits;
 use crate::object::Lifecycle;
 use crate::raw::RawPool;
 use crate::timer::Timer;

@@ -6,14 +6,13 @@
 )]
 
 use std::io::Write;
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 use kva::bias::Bias;
 use kva::holds::{Holds, as_nobody};
-use kva::sync::{Arc, BATCH, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
-use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Shortage, Sink};
+use kva::sync::{Arc, CHECKED, IS_MODEL, LeakCheck, Mutex, MutexGuard, Weak};
+use kva::{Claim, Clock, GrowId, GrowTable, Reclaim, Refusal, Sink};
 
 use crate::backend::Backend;
 use crate::cache::{Depot, directory};
@@ -25,6 +24,7 @@ use crate::hardening::Returns;
 use crate::hardening::{Hardened, Hardening, Quarantine, Unguarded};
 use crate::index::{At, Index};
 use crate::ledger::Ledger;
+use crate::limits::Limits;
 use crate::loan::{Loan, Loans, Rest, Round};
 use crate::pages::{Pages, PutError};
 use crate::state::{Arrival, End, Fixed, NoPage, State, Wanted};
@@ -142,76 +142,6 @@ impl<B: Backend> Drop for Unsaid<'_, B> {
             self.core.end_grow(id, end);
         }
     }
-}
-
-/// Sweeps when dropped, if anything is cached, so also if caller code panics before that: a
-/// destructor.
-struct SweepsAfter<'a, B: Backend> {
-    core: &'a Core<B>,
-    cached: bool,
-    /// While pages of a window are to be swept for first.
-    only: Option<WindowOnly<'a, B>>,
-}
-
-impl<B: Backend> Drop for SweepsAfter<'_, B> {
-    fn drop(&mut self) {
-        if !self.cached {
-            return;
-        }
-        self.core.sweep();
-        if let Some(only) = self.only.take() {
-            drop(only);
-            self.core.change(|_, _| ()); // what was kept back meanwhile
-        }
-    }
-}
-
-/// The limits a pool starts with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) hard: u32,
-    /// None, if not set.
-    pub(crate) low: Option<u32>,
-    /// No bound but the hard limit, if not set.
-    pub(crate) high: Option<u32>,
-    pub(crate) growing: u32,
-    pub(crate) bypass: u32,
-    /// Items for critical getters only.
-    pub(crate) reserve: u32,
-    /// Rounds of a magazine, if not left to us.
-    pub(crate) rounds: Option<usize>,
-}
-
-/// The most grows that may be pending at once: their table is made at once.
-const MOST_GROWING: u32 = 1 << 16;
-
-impl Limits {
-    fn check(self, items_per_page: u32) -> Result<(), ConfigError> {
-        let Self { hard, growing, .. } = self;
-        let low = self.low.unwrap_or(0);
-        let high = self.high.unwrap_or(hard);
-        if hard == 0 {
-            return Err(ConfigError::ZeroLimit);
-        }
-        if growing == 0 {
-            return Err(ConfigError::ZeroGrowing);
-        }
-        if growing > MOST_GROWING {
-            return Err(ConfigError::TooManyGrowing { growing, most: MOST_GROWING });
-        }
-        if low > high || low > hard {
-            return Err(ConfigError::Water { low, high, limit: hard });
-        }
-        check_reserve(self.reserve, hard, items_per_page)
-    }
-}
-
-fn check_reserve(reserve: u32, hard: u32, items_per_page: u32) -> Result<(), ConfigError> {
-    let items = u64::from(hard) * u64::from(items_per_page);
-    if u64::from(reserve) >= items {
-        return Err(ConfigError::Reserve { reserve, items });
-    }
-    Ok(())
 }
 
 impl<B: Backend> Core<B> {
@@ -349,13 +279,10 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, Release { page, to, guarded, held }: Release<B::Page>) {
+    pub(crate) fn release(&self, Release { page, to, held }: Release<B::Page>) {
         let layout = self.carve.page;
         // Before anything that may panic.
         let slot = held.then(|| HeldSlot::offered(self));
-        if let Some(guarded) = guarded {
-            guarded.open();
-        }
         let back = match to {
             Heir::Anybody => {
                 self.backend.release(page, layout);
@@ -396,6 +323,11 @@ impl<B: Backend> Core<B> {
     /// Takes more objects out of the first page to dismantle, or sends it off.
     pub(crate) fn dismantle<'a>(&'a self, todo: &mut Todo<'a, B>) {
         self.state.lock().dismantle(todo);
+    }
+
+    /// As [`State::keep_shut`].
+    pub(crate) fn keep_shut<'a>(&'a self, todo: &mut Todo<'a, B>) {
+        self.state.lock().keep_shut(todo);
     }
 
     /// A page and where it starts. If it cannot be guarded, it has gone back.
@@ -656,98 +588,6 @@ impl<B: Backend> Core<B> {
         }
     }
 
-    /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
-    pub(crate) fn give_up_idle(&self, keep: impl Fn(&mut State<B>) -> u32) -> usize {
-        self.give_up_idle_while(keep, None, BATCH, || true)
-    }
-
-    /// As [`give_up_idle`](Self::give_up_idle), of the pages that are `within` these addresses only,
-    /// at first so many and then more at a time, while `more` of them are wanted.
-    fn give_up_idle_while(
-        &self,
-        keep: impl Fn(&mut State<B>) -> u32,
-        within: Option<&Range<usize>>,
-        mut batch: usize,
-        more: impl Fn() -> bool,
-    ) -> usize {
-        let (mut all, mut swept) = (0, false);
-        loop {
-            let mut cached = false;
-            let given = self.change(|state, todo| {
-                let keep = keep(state);
-                cached = state.is_worth_sweeping(keep);
-                (0..batch).take_while(|_| state.give_up_idle(keep, within, todo)).count()
-            });
-            all += given;
-            if given < batch {
-                if !cached || swept || !more() {
-                    return all;
-                }
-                // What is in caches keeps pages from being idle.
-                self.sweep();
-                swept = true;
-            } else if !more() {
-                return all;
-            }
-            batch = BATCH.min(2 * batch);
-        }
-    }
-
-    /// Changes what caches have to keep to: what is in them counts as out, so it comes back.
-    fn change_limits<R>(&self, change: impl FnOnce(&mut State<B>) -> R) -> R {
-        let mut sweeps = SweepsAfter { core: self, cached: false, only: None };
-        self.change(|state, _| {
-            sweeps.cached = !state.depot.is_scarce();
-            if sweeps.cached && state.wanted.window.is_some() {
-                state.wanted.only = true;
-                sweeps.only = Some(WindowOnly(self));
-            }
-            change(state)
-        })
-    }
-
-    pub(crate) fn set_hard_limit(&self, limit: u32) -> Result<(), ConfigError> {
-        if limit == 0 {
-            return Err(ConfigError::ZeroLimit);
-        }
-        self.change_limits(|state| {
-            if !state.pages.reserve(limit) {
-                return Err(ConfigError::Tables { pages: limit, items: self.carve.items });
-            }
-            state.ledger.set_limit(limit);
-            state.lowered = true;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn set_water(&self, low: u32, high: u32) -> Result<(), ConfigError> {
-        self.change_limits(|state| {
-            let limit = state.ledger.limit();
-            if low > high || low > limit {
-                return Err(ConfigError::Water { low, high, limit });
-            }
-            state.ledger.set_water(low, high);
-            Ok(())
-        })
-    }
-
-    pub(crate) fn set_critical_reserve(&self, items: u32) -> Result<(), ConfigError> {
-        self.change_limits(|state| {
-            check_reserve(items, state.ledger.limit(), self.carve.items)?;
-            state.depot.check_reserve(items)?;
-            state.reserve = items;
-            state.lowered = true;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn close(&self) {
-        let first = self.change_limits(|state| !std::mem::replace(&mut state.closed, true));
-        if first {
-            event!(self, "closed");
-        }
-    }
-
     pub(crate) fn stats(&self) -> PoolStats {
         let stats = PoolStats::of(self, &self.lock());
         PoolStats { name: self.name.as_deref().map(str::to_owned), ..stats }
@@ -791,52 +631,6 @@ impl<B: Backend> Sink<B::Page, B::Error> for Core<B> {
     }
 }
 
-/// Gives back what is idle above low water when somebody else waits for the back-end.
-///
-/// Those in the window first: they are what helps, and low water may allow no others.
-impl<B: Backend> Reclaim for Core<B> {
-    fn reclaim(&self, shortage: &Shortage<'_>) {
-        let keep = |state: &mut State<B>| {
-            state.gives_way = true;
-            state.ledger.low()
-        };
-        let window = shortage.addresses();
-        if let Some(window) = &window {
-            let only = WindowOnly::new(self, window);
-            let given = self.give_up_idle_while(keep, Some(window), BATCH, || true);
-            drop(only);
-            if given > 0 && shortage.is_over() {
-                return;
-            }
-        }
-        let keep = |state: &mut State<B>| {
-            state.wanted.window.clone_from(&window);
-            keep(state)
-        };
-        self.give_up_idle_while(keep, None, 1, || !shortage.is_over());
-    }
-}
-
-/// While pages are looked for in a window; until it is dropped, whatever panics.
-struct WindowOnly<'a, B: Backend>(&'a Core<B>);
-
-impl<'a, B: Backend> WindowOnly<'a, B> {
-    fn new(core: &'a Core<B>, window: &Range<usize>) -> Self {
-        let mut state = core.lock();
-        state.wanted.window = Some(window.clone());
-        state.wanted.only = true;
-        drop(state);
-        Self(core)
-    }
-}
-
-impl<B: Backend> Drop for WindowOnly<'_, B> {
-    fn drop(&mut self) {
-        // What was kept back meanwhile goes by the next change.
-        self.0.lock().wanted.only = false;
-    }
-}
-
 /// Items that nobody can put any more keep their page, whose guard is opened: memory that somebody owns
 /// outlives its arena. The objects beside them are destroyed.
 /// That they are lost is said, where things are checked.
@@ -848,10 +642,7 @@ impl<B: Backend> Drop for Core<B> {
             panics.guard(|| self.destroy(object));
         }
         if self.carve.margin.is_some() {
-            let guards = self.lock().pages.guards();
-            for guard in guards {
-                panics.guard(|| guard.open());
-            }
+            self.open_guards(&mut panics);
         }
         if !CHECKED || IS_MODEL || std::thread::panicking() {
             return;

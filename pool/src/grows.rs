@@ -52,6 +52,12 @@ impl Pending {
         self.heir_of.push(base);
     }
 
+    /// It was not released after all.
+    pub(crate) fn keep(&mut self, base: usize) {
+        self.released -= 1;
+        self.heir_of.retain(|heir_of| *heir_of != base);
+    }
+
     /// How many of the pages that were released for it did not reach it, if it comes back
     /// with the one that starts at `base`. Without claims: with them, what does not reach it comes
     /// back to the pool.
@@ -196,6 +202,11 @@ impl Grows {
     /// The pending grows, oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Pending> {
         self.pending.iter()
+    }
+
+    /// The grow, if it is pending still.
+    pub(crate) fn get_mut(&mut self, id: GrowId) -> Option<&mut Pending> {
+        self.pending.iter_mut().find(|pending| pending.id == id)
     }
 
     /// Whether some getter is asleep inside the back-end and had no page released for it.

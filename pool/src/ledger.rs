@@ -96,6 +96,11 @@ impl Ledger {
         self.leaving += 1;
     }
 
+    /// A page that was leaving could not be given up.
+    pub(crate) fn stays(&mut self) {
+        self.leaving -= 1;
+    }
+
     /// A page that was leaving was given up.
     pub(crate) fn released(&mut self) {
         self.leaving -= 1;

@@ -76,6 +76,7 @@ mod knobs;
 mod ledger;
 mod lend;
 mod lending;
+mod limits;
 mod loan;
 mod local;
 #[cfg(feature = "metrics")]
@@ -85,6 +86,7 @@ mod pages;
 pub mod pieces;
 mod prime;
 mod raw;
+mod reclaim;
 mod registry;
 mod request;
 mod reservation;

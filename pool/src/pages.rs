@@ -107,6 +107,8 @@ pub(crate) struct Pages<P> {
     constructed: usize,
     /// Pages whose object came with them just now, for those who wait: `fresh` is zero.
     fresh: usize,
+    /// A guard would not open: no page is given up until it is tried again.
+    shut: bool,
     /// Which free items are lent first, where that is drawn. Then they are in no chain, and are marked
     /// as the end of one.
     order: Option<Order>,
@@ -141,6 +143,7 @@ impl<P> Pages<P> {
             apart: 0,
             constructed: 0,
             fresh: 0,
+            shut: false,
             order: Order::of(hardening, carve.items),
         };
         pages.reserve(capacity).then_some(pages)
@@ -371,14 +374,22 @@ impl<P> Pages<P> {
         (self.pages[slot.page as usize].free == self.carve.items).then_some(IdlePage(slot.page))
     }
 
-    /// The page that has been idle longest.
+    /// The page that has been idle longest, if any may go.
     pub(crate) fn idle_page(&self) -> Option<IdlePage> {
-        self.idle.back().map(IdlePage)
+        self.idle.back().filter(|_| !self.shut).map(IdlePage)
     }
 
-    /// An idle page that has any of these addresses: looks wherever one could start, or at all that
-    /// are idle.
+    /// There is a reason to try again whether guards open.
+    pub(crate) fn try_guards(&mut self) {
+        self.shut = false;
+    }
+
+    /// An idle page that may go and has any of these addresses: looks wherever one could start, or at
+    /// all that are idle.
     pub(crate) fn idle_page_within(&self, addresses: &Range<usize>) -> Option<IdlePage> {
+        if self.shut {
+            return None;
+        }
         let granule = self.carve.granule;
         let lead = self.carve.lead();
         let first = (addresses.start + 1).saturating_sub(self.carve.page.size());
@@ -406,6 +417,11 @@ impl<P> Pages<P> {
         self.pages[page.0 as usize].base
     }
 
+    /// Where a page starts that was set apart.
+    pub(crate) fn base_apart(&self, page: &ApartPage) -> NonNull<u8> {
+        self.pages[page.0 as usize].base
+    }
+
     /// Sets an idle page apart, so that nobody is lent an item of it any more, before it is
     /// [removed](Self::remove).
     pub(crate) fn set_apart(&mut self, page: IdlePage) -> ApartPage {
@@ -419,15 +435,28 @@ impl<P> Pages<P> {
         ApartPage(at)
     }
 
-    /// What is to be opened before a page goes that was set apart.
-    pub(crate) fn guarded(&self, page: &ApartPage) -> Option<Guarded> {
-        let base = self.pages[page.0 as usize].base;
-        self.carve.margin.map(|margin| margin.guarded(base, self.carve.page.size()))
+    /// A page that was set apart is idle again, for its guard will not open.
+    #[allow(clippy::needless_pass_by_value, reason = "it is used up")]
+    pub(crate) fn stays(&mut self, page: ApartPage) {
+        debug_assert!(!self.filled, "what comes with an object has no guard");
+        let ApartPage(at) = page;
+        self.shut = true;
+        self.pages[at as usize].apart = false;
+        self.apart -= 1;
+        self.free_items += self.carve.items as usize;
+        self.file(at, true);
     }
 
-    /// What is to be opened of all pages that are held, as nobody will give them up any more.
+    /// What is to be opened before a page goes that was set apart.
+    pub(crate) fn guarded(&self, page: &ApartPage) -> Option<Guarded> {
+        self.carve.margin.map(|margin| margin.guarded(self.base_apart(page), self.carve.page.size()))
+    }
+
+    /// What is to be opened of all pages that are held and not set apart, as nobody will give them up
+    /// any more.
+    #[cfg(feature = "hardening")]
     pub(crate) fn guards(&self) -> Vec<Guarded> {
-        let held = self.pages.iter().filter(|page| page.payload.is_some());
+        let held = self.pages.iter().filter(|page| page.payload.is_some() && !page.apart);
         let guarded = |base| self.carve.margin.map(|margin| margin.guarded(base, self.carve.page.size()));
         held.filter_map(|page| guarded(page.base)).collect()
     }

@@ -23,8 +23,6 @@ use kva::panics::FirstPanic;
 pub(crate) struct Release<P> {
     pub(crate) page: P,
     pub(crate) to: Heir,
-    /// What is opened before it goes.
-    pub(crate) guarded: Option<Guarded>,
     /// Whether a slot of the ledger is held for it: it may come back.
     pub(crate) held: bool,
 }
@@ -42,10 +40,12 @@ pub(crate) enum Heir {
     OlderThan(u64),
 }
 
-/// A page whose objects are to be destroyed before it is given back.
+/// A page whose objects are to be destroyed, or whose guard is to be opened, before it is given back.
 pub(crate) struct Dismantle {
     pub(crate) page: ApartPage,
     pub(crate) to: Heir,
+    /// What is still to be opened.
+    pub(crate) guarded: Option<Guarded>,
 }
 
 /// What is owed after the lock.
@@ -146,14 +146,22 @@ impl<'a, B: Backend> Todo<'a, B> {
         self.panics.go_on();
     }
 
-    /// Destroys the objects of pages that are to be given up, a batch at a time.
+    /// Opens the guards of pages that are to be given up, and destroys their objects, a batch at a time.
     fn dismantle(&mut self) {
-        while !self.dismantles.is_empty() {
+        let core = self.core;
+        while let Some(first) = self.dismantles.first_mut() {
+            if let Some(guarded) = first.guarded.take()
+                && let Err(refused) = guarded.open()
+            {
+                // Nor would any other open now.
+                core.keep_shut(self);
+                self.panics.guard(|| core.tell_shut(&guarded, refused));
+                continue;
+            }
             while let Some(Object(object)) = self.objects.pop() {
-                let core = self.core;
                 self.panics.guard(|| core.destroy(object));
             }
-            self.core.dismantle(self);
+            core.dismantle(self);
         }
     }
 }

@@ -4,8 +4,7 @@
 
 #![cfg(not(loom))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::alloc::Layout;
 use std::thread;
 use std::time::Duration;
 
@@ -14,54 +13,10 @@ use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use kva::{Arena, Region, Reserve};
 use pool::{Pool, RawPool};
 
-/// Counts what those threads allocate that are to allocate nothing, and what is allocated in all.
-struct Counting;
+#[path = "support/heap.rs"]
+mod heap;
 
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// The size of the last that was counted, to find it by.
-static LAST: AtomicUsize = AtomicUsize::new(0);
-/// Bytes allocated and not freed, by anybody.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static MEASURED: Cell<bool> = const { Cell::new(false) };
-}
-
-fn count(bytes: usize) {
-    LIVE.fetch_add(bytes, SeqCst);
-    if MEASURED.get() {
-        COUNT.fetch_add(1, SeqCst);
-        LAST.store(bytes, SeqCst);
-    }
-}
-
-// SAFETY: all is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller's duties are those of this call.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count(bytes);
-        LIVE.fetch_sub(layout.size(), SeqCst);
-        // SAFETY: as above.
-        unsafe { System.realloc(old, layout, bytes) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
+use heap::{allocated_here, in_use};
 
 const THREADS: usize = 3;
 const PAGES: u32 = 2;
@@ -148,10 +103,9 @@ fn caches_allocate_when_a_thread_comes_and_never_else() {
                 while !measures.load(SeqCst) {
                     thread::yield_now();
                 }
-                MEASURED.set(true);
-                pools.exercise(60);
-                MEASURED.set(false);
+                let found = allocated_here(|| pools.exercise(60));
                 done.fetch_add(1, SeqCst);
+                assert_eq!(found.count, 0, "{found:?}");
             });
         }
         // So that it is likelier that they sleep for it.
@@ -170,21 +124,17 @@ fn caches_allocate_when_a_thread_comes_and_never_else() {
         }
         assert!(pools.sweeps() > sweeps, "{:?}", pools.objects.stats());
     });
-    assert_eq!(COUNT.load(SeqCst), 0, "the last was of {} bytes", LAST.load(SeqCst));
-    MEASURED.set(true);
-    drop(Box::new(0));
-    MEASURED.set(false);
-    assert_eq!(COUNT.load(SeqCst), 1, "the counter counts");
+    heap::assert_counts();
     drop(item);
 
     those_who_come_later_have_what_those_had_who_ended(&pools);
 
     // And a pool takes all of it along.
-    let before = LIVE.load(SeqCst);
+    let before = in_use();
     let another = Pools::new();
     those_who_come_later_have_what_those_had_who_ended(&another);
     drop(another);
-    let left = LIVE.load(SeqCst).saturating_sub(before);
+    let left = in_use().saturating_sub(before);
     assert!(left < 1 << 12, "{left} bytes are left");
 }
 
@@ -200,9 +150,9 @@ fn those_who_come_later_have_what_those_had_who_ended(pools: &Pools) {
         }
     };
     several_at_once(30);
-    let before = LIVE.load(SeqCst);
+    let before = in_use();
     several_at_once(300);
-    let more = LIVE.load(SeqCst).saturating_sub(before);
+    let more = in_use().saturating_sub(before);
     // Less than a cache for each pool has, of a thousand.
     assert!(more < 1 << 14, "{more} bytes more");
     let stats = pools.objects.stats();

@@ -3,58 +3,21 @@
 
 #![cfg(not(loom))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::Layout;
 use std::thread;
 use std::time::Duration;
 
-use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use kva::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kva::{Arena, Region, Reserve, Shape};
 use pool::RawPool;
 use pool::choose::{after, choose, span};
 
+#[path = "support/heap.rs"]
+mod heap;
+
+use heap::allocated;
+
 const QUANTUM: usize = 4096;
-
-/// Counts what is allocated while somebody measures.
-struct Counting;
-
-static MEASURING: AtomicBool = AtomicBool::new(false);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-fn count() {
-    if MEASURING.load(SeqCst) {
-        COUNT.fetch_add(1, SeqCst);
-    }
-}
-
-// SAFETY: all is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's duties are those of this call.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(old, layout, bytes) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
-/// How much `run` allocates, on all threads.
-fn allocations(run: impl FnOnce()) -> usize {
-    COUNT.store(0, SeqCst);
-    MEASURING.store(true, SeqCst);
-    run();
-    MEASURING.store(false, SeqCst);
-    COUNT.load(SeqCst)
-}
 
 /// Who is asleep in a choice is found by this thread, which puts.
 fn put_to_one_asleep(pools: &[RawPool; 2], asleep: &AtomicUsize, round: usize) {
@@ -96,10 +59,10 @@ fn a_choice_allocates_nothing() {
     // The threads' first use, their first sleep, and the queue's table.
     put(ready().unwrap());
     waits();
-    assert_eq!(allocations(|| put(ready().unwrap())), 0, "what is there");
-    assert_eq!(allocations(waits), 0, "who waits in vain");
+    assert_eq!(allocated(|| put(ready().unwrap())).count, 0, "what is there");
+    assert_eq!(allocated(waits).count, 0, "who waits in vain");
     let of_a_list = || put(choose(vec![event(0), event(1)]).sync().unwrap());
-    assert!(allocations(of_a_list) > 0, "a list does, and is counted");
+    assert!(allocated(of_a_list).count > 0, "a list does, and is counted");
 
     // Served while asleep.
     let round = AtomicUsize::new(0);
@@ -125,8 +88,8 @@ fn a_choice_allocates_nothing() {
                 put((1, item));
                 put((0, held));
             };
-            let count = allocations(run);
-            assert!(at < 3 || count == 0, "who is served: {count} allocations");
+            let found = allocated(run);
+            assert!(at < 3 || found.count == 0, "who is served: {found:?}");
         }
         putter.join().unwrap();
     });

@@ -4,64 +4,24 @@
 
 #![cfg(all(feature = "hardening", not(loom)))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::Layout;
 use std::pin::pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use kva::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use kva::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kva::{Arena, Region, Reserve};
 use pool::{Hardening, RawPool, TryGetError, Violation};
 
+#[path = "support/heap.rs"]
+mod heap;
+
+use heap::allocated;
+
 const QUANTUM: usize = 4096;
 
-/// Counts what is allocated while somebody measures.
-struct Counting;
-
-static MEASURING: AtomicBool = AtomicBool::new(false);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
 static TOLD: AtomicUsize = AtomicUsize::new(0);
-
-fn count() {
-    if MEASURING.load(SeqCst) {
-        COUNT.fetch_add(1, SeqCst);
-    }
-}
-
-// SAFETY: all is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's duties are those of this call.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(old, layout, bytes) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
-fn allocations(run: impl FnOnce()) -> usize {
-    COUNT.store(0, SeqCst);
-    MEASURING.store(true, SeqCst);
-    run();
-    MEASURING.store(false, SeqCst);
-    COUNT.load(SeqCst)
-}
 
 fn put(pool: &RawPool, item: NonNull<u8>) {
     // SAFETY: what the test does with it after this is the bug.
@@ -97,7 +57,7 @@ fn scenario(pool: &RawPool) {
 
 #[test]
 fn get_put_and_waiting_allocate_nothing() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1, "the counter counts");
+    heap::assert_counts();
     // What a thread allocates once, for its first wait, by a pool that is not hardened.
     let other = Arena::new(Region::reserve(QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap();
     let other = RawPool::builder(Layout::new::<u64>(), 1).magazine_rounds(0).build(other).unwrap();
@@ -116,8 +76,8 @@ fn get_put_and_waiting_allocate_nothing() {
         let pool = builder.harden(harden).build(arena.clone()).unwrap();
         // Not even the first.
         for round in 0..5 {
-            let count = allocations(|| scenario(&pool));
-            assert_eq!(count, 0, "guards: {guards}, round {round}");
+            let found = allocated(|| scenario(&pool));
+            assert_eq!(found.count, 0, "guards: {guards}, round {round}: {found:?}");
         }
         assert_eq!((arena.stats().free, arena.stats().free_runs), (8, 1));
     }

@@ -3,7 +3,7 @@
 
 #![cfg(not(loom))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::Layout;
 use std::io::{BufRead, IoSlice, Read, Seek, SeekFrom, Write};
 use std::pin::pin;
 use std::ptr::NonNull;
@@ -11,64 +11,18 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kva::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use kva::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use kva::sync::{Arc, Mutex};
 use kva::{Arena, NEVER, Region, Reserve, Shape};
 use pool::pieces::PieceBuf;
 use pool::{Awaited, GetError, RawPool, TryGetError};
 
+#[path = "support/heap.rs"]
+mod heap;
+
+use heap::{Allocated, allocated};
+
 const QUANTUM: usize = 4096;
-
-/// Counts what is allocated while somebody measures.
-struct Counting;
-
-static MEASURING: AtomicBool = AtomicBool::new(false);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// The size of the last that was counted, to find it by.
-static LAST: AtomicUsize = AtomicUsize::new(0);
-
-fn count(bytes: usize) {
-    if MEASURING.load(SeqCst) {
-        COUNT.fetch_add(1, SeqCst);
-        LAST.store(bytes, SeqCst);
-    }
-}
-
-// SAFETY: all is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller's duties are those of this call.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count(bytes);
-        // SAFETY: as above.
-        unsafe { System.realloc(old, layout, bytes) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
-/// How much `run` allocates, on all threads, and the size of the last.
-fn allocations(run: impl FnOnce()) -> (usize, usize) {
-    COUNT.store(0, SeqCst);
-    LAST.store(0, SeqCst);
-    MEASURING.store(true, SeqCst);
-    run();
-    MEASURING.store(false, SeqCst);
-    (COUNT.load(SeqCst), LAST.load(SeqCst))
-}
 
 fn put(pool: &RawPool, item: NonNull<u8>) {
     // SAFETY: the test does not use an item after it put it.
@@ -262,22 +216,23 @@ fn fill_pieces(pool: &RawPool, served: &AtomicUsize) {
 }
 
 /// The other thread waits for two items, with a list that it made before; they come one by one.
-fn several(world: &World, order: u32) -> (usize, usize) {
+fn several(world: &World, order: u32) -> Allocated {
     let pool = &world.pool;
     let (one, two) = (pool.get().unwrap(), pool.get().unwrap());
     world.until_it_waits(order);
-    let allocated = allocations(|| {
+    let found = allocated(|| {
         put(pool, one);
         put(pool, two);
         world.until_done();
     });
     assert_ne!(world.served.load(SeqCst), 0);
     assert_eq!(pool.drain(), 2);
-    allocated
+    found
 }
 
 #[test]
 fn get_put_and_waiting_allocate_nothing() {
+    heap::assert_counts();
     let arena = Arena::new(Region::reserve(2 * QUANTUM, Reserve::new()).unwrap(), QUANTUM).unwrap();
     let block = Layout::from_size_align(QUANTUM, 8).unwrap();
     let pool = RawPool::builder(block, 3).build(arena.clone()).unwrap();
@@ -291,8 +246,6 @@ fn get_put_and_waiting_allocate_nothing() {
         let world = world.clone();
         thread::spawn(move || Broken(&world).0.serve())
     };
-    let allocated = allocations(|| drop(Box::new(world.clone())));
-    assert_eq!(allocated.0, 1, "the counter counts");
 
     // The warm-up: what a thread allocates once for its first wait, and the first time
     // that it sleeps for a lock.
@@ -317,14 +270,14 @@ fn get_put_and_waiting_allocate_nothing() {
     }
 
     for round in 0..20 {
-        let (count, last) = allocations(|| scenario(&world, &arena));
-        assert_eq!(count, 0, "round {round}: the last was of {last} bytes");
+        let found = allocated(|| scenario(&world, &arena));
+        assert_eq!(found.count, 0, "round {round}: {found:?}");
     }
 
     for round in 0..20 {
         for (order, what) in [(MANY, "several"), (PIECES, "pieces")] {
-            let (count, last) = several(&world, order);
-            assert_eq!(count, 0, "{what}, round {round}: the last was of {last} bytes");
+            let found = several(&world, order);
+            assert_eq!(found.count, 0, "{what}, round {round}: {found:?}");
         }
     }
 

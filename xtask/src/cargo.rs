@@ -24,6 +24,14 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As [`run`]; what it prints is handed over, and only what it says of errors is on this terminal.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+    println!("$ {}", shown(command));
+    let output = command.stderr(Stdio::inherit()).output().context("cargo cannot be started")?;
+    ensure!(output.status.success(), "{} ({})", shown(command), output.status);
+    Ok(output.stdout)
+}
+
 /// Whether `cargo <subcommand>` is there: rustfmt and clippy are components
 /// that a toolchain may lack.
 pub(crate) fn has(subcommand: &str) -> anyhow::Result<bool> {

@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::cargo::{run as start, target_dir};
 use crate::nightly;
+use crate::steps;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -50,16 +51,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(name) = &args.target {
         ensure!(names.contains(&name.as_str()), "no target `{name}`: there are {}", names.join(" and "));
     }
-    if let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        return Ok(());
-    }
-    for target in
-        TARGETS.iter().filter(|target| args.target.as_deref().is_none_or(|name| name == target.name))
-    {
-        target.fuzz(args)?;
-    }
-    Ok(())
+    let mut chosen =
+        TARGETS.iter().filter(|target| args.target.as_deref().is_none_or(|name| name == target.name));
+    steps::unless_missing(missing(), || chosen.try_for_each(|target| target.fuzz(args)))
 }
 
 impl Target {

@@ -5,18 +5,17 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, output};
 
 /// Measures, and writes docs/HARDENING.md.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut cost = cargo();
     cost.args(["run", "--release", "-p", "benches", "--features", "hardening", "--bin", "hardening_cost"]);
-    let output = cost.stderr(std::process::Stdio::inherit()).output().context("cargo")?;
-    ensure!(output.status.success(), "hardening_cost: {}", output.status);
+    let page = output(&mut cost)?;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("HARDENING.md");
-    fs::write(&docs, &output.stdout).with_context(|| format!("{}", docs.display()))?;
-    println!("{}", String::from_utf8_lossy(&output.stdout));
+    fs::write(&docs, &page).with_context(|| format!("{}", docs.display()))?;
+    println!("{}", String::from_utf8_lossy(&page));
     Ok(())
 }

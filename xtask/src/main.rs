@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         Task::Soak(args) => soak::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Sanitize { sanitizer } => sanitize::run(sanitizer),
-        Task::Valgrind => valgrind::run(),
+        Task::Valgrind => valgrind::run_if_installed(),
         Task::Peers(args) => peers::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Hardening => hardening::run(),

@@ -15,6 +15,7 @@ use anyhow::ensure;
 
 use crate::cargo::{add_flags, run as start, target_dir};
 use crate::nightly;
+use crate::steps;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,16 +54,9 @@ const THREADS: [(&str, &[&str]); 2] = [
 
 /// Runs what there is for one of them, or for both.
 pub(crate) fn run(only: Option<Sanitizer>) -> anyhow::Result<()> {
-    if let Some(missing) = nightly::missing() {
-        println!("skipped: {missing}");
-        return Ok(());
-    }
-    for sanitizer in [Sanitizer::Address, Sanitizer::Thread] {
-        if only.is_none_or(|only| only == sanitizer) {
-            sanitizer.run()?;
-        }
-    }
-    Ok(())
+    let both = [Sanitizer::Address, Sanitizer::Thread];
+    let mut chosen = both.into_iter().filter(|sanitizer| only.is_none_or(|only| only == *sanitizer));
+    steps::unless_missing(nightly::missing(), || chosen.try_for_each(Sanitizer::run))
 }
 
 /// What is passed over, aloud.
@@ -70,6 +64,11 @@ fn tell(skipped: &[(&str, &str)]) {
     for (test, why) in skipped {
         println!("skipped: {test}: {why}");
     }
+}
+
+/// The option that has reports passed over which match a line of that file here.
+fn suppressions(file: &str) -> String {
+    format!("suppressions={}", Path::new(env!("CARGO_MANIFEST_DIR")).join(file).display())
 }
 
 impl Sanitizer {
@@ -81,7 +80,6 @@ impl Sanitizer {
     }
 
     fn run(self) -> anyhow::Result<()> {
-        let lists = Path::new(env!("CARGO_MANIFEST_DIR"));
         match self {
             Self::Address => {
                 tell(&NOT_ADDRESS);
@@ -89,8 +87,7 @@ impl Sanitizer {
                     self.cargo(&["test", "-p", "kva", "-p", "pool", "--tests", "--no-fail-fast"])?;
                 // Tests ask for more than there is, and want an error.
                 command.env("ASAN_OPTIONS", "detect_leaks=1:allocator_may_return_null=1");
-                let leaks = format!("suppressions={}", lists.join("lsan.supp").display());
-                command.env("LSAN_OPTIONS", format!("{leaks}:print_suppressions=0"));
+                command.env("LSAN_OPTIONS", format!("{}:print_suppressions=0", suppressions("lsan.supp")));
                 command.arg("--").args(NOT_ADDRESS.iter().flat_map(|(test, _)| ["--skip", test]));
                 start(&mut command)
             }
@@ -99,8 +96,6 @@ impl Sanitizer {
                 for (package, tests) in THREADS {
                     let mut command = self.cargo(&["test", "-p", package])?;
                     command.args(tests.iter().flat_map(|test| ["--test", test]));
-                    let known = format!("suppressions={}", lists.join("tsan.supp").display());
-                    command.env("TSAN_OPTIONS", format!("{known}:halt_on_error=1"));
                     // One at a time they would run in the harness's own thread, of which all is passed over.
                     command.env("RUST_TEST_THREADS", "2");
                     command.arg("--").args(NOT_THREAD.iter().flat_map(|(test, _)| ["--skip", test]));
@@ -121,12 +116,15 @@ impl Sanitizer {
         let mut command = nightly::cargo();
         command.args(arguments).args(["--target", &host]);
         if self == Self::Thread {
+            let mut options = "halt_on_error=1".to_owned();
             if nightly::has_source()? {
                 command.arg("-Zbuild-std");
             } else {
                 println!("rust-src is not installed: std is not instrumented");
                 flags.push("-Cunsafe-allow-abi-mismatch=sanitizer");
+                options = format!("{}:{options}", suppressions("tsan.supp"));
             }
+            command.env("TSAN_OPTIONS", options);
         }
         add_flags(&mut command, "RUSTFLAGS", &flags);
         command.arg("--target-dir").arg(target_dir().join("sanitize").join(self.name()));

@@ -11,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::cargo::{is_there, target_dir};
+use crate::steps;
 
 const SPECIFICATION: &str = "pool.pml";
 
@@ -75,11 +76,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// As [`run`]; passed over aloud where something is missing.
 pub(crate) fn run_if_installed(filter: Option<&str>) -> anyhow::Result<()> {
-    if let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        return Ok(());
-    }
-    run(filter).map(drop)
+    steps::unless_missing(missing(), || run(filter).map(drop))
 }
 
 /// Checks the cases with this in their names, or all.

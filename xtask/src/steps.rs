@@ -27,6 +27,18 @@ enum Outcome {
     Failed,
 }
 
+/// Does what is a command of its own, where nothing that it needs is `missing`; else it is passed over, aloud.
+pub(crate) fn unless_missing(
+    missing: Option<String>,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if let Some(why) = missing {
+        println!("{}", Outcome::Skipped(why));
+        return Ok(());
+    }
+    work()
+}
+
 impl Steps {
     /// Runs one step between its heading and its time.
     pub(crate) fn run(
@@ -45,6 +57,22 @@ impl Steps {
         println!("== {name}: {outcome}, {:.1} s\n", time.as_secs_f64());
         self.done.push(Step { name, time, outcome });
         result.with_context(|| format!("{name} failed"))
+    }
+
+    /// As [`run`](Self::run), where nothing that it needs is `missing`; else passed over.
+    pub(crate) fn run_unless(
+        &mut self,
+        name: &'static str,
+        missing: Option<String>,
+        work: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        match missing {
+            None => self.run(name, work),
+            Some(why) => {
+                self.skip(name, why);
+                Ok(())
+            }
+        }
     }
 
     /// Passes over one step, aloud.
@@ -101,6 +129,17 @@ mod tests {
         let error = steps.run("doc", || bail!("a broken link")).unwrap_err();
         assert_eq!(format!("{error:#}"), "doc failed: a broken link");
         assert!(matches!(steps.done[0].outcome, Outcome::Failed));
+    }
+
+    #[test]
+    fn what_is_missing_is_why_nothing_is_done() {
+        let missing = || Some("no spin".to_owned());
+        assert!(unless_missing(missing(), || bail!("done")).is_ok());
+        assert!(unless_missing(None, || bail!("done")).is_err());
+        let mut steps = Steps::default();
+        assert!(steps.run_unless("spin", missing(), || bail!("done")).is_ok());
+        assert!(matches!(&steps.done[..], [Step { outcome: Outcome::Skipped(why), .. }] if why == "no spin"));
+        assert!(steps.run_unless("spin", None, || bail!("done")).is_err());
     }
 
     #[test]

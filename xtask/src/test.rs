@@ -114,20 +114,11 @@ fn each(steps: &mut Steps) -> anyhow::Result<()> {
     } else {
         steps.run("peers, ours", peers::ours)?;
         steps.run("bench report", bench::report)?;
-        match bench::no_instructions() {
-            None => steps.run("instructions", bench::instructions)?,
-            Some(why) => steps.skip("instructions", why),
-        }
+        steps.run_unless("instructions", bench::no_instructions(), bench::instructions)?;
     }
 
-    match valgrind::missing() {
-        None => steps.run("valgrind", valgrind::run)?,
-        Some(why) => steps.skip("valgrind", why),
-    }
-    match spin::missing() {
-        None => steps.run("specification", || spin::run(None).map(drop))?,
-        Some(why) => steps.skip("specification", why),
-    }
+    steps.run_unless("valgrind", valgrind::missing(), valgrind::run)?;
+    steps.run_unless("specification", spin::missing(), || spin::run(None).map(drop))?;
     steps.run("soak", soak::minute)?;
     steps.run("loom models", || loom::run(None, false).map(drop))?;
     steps.run("shuttle worlds", || shuttle::run(&shuttle::Options::default()).map(drop))?;

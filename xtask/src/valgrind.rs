@@ -5,6 +5,7 @@
 //! time, so it finds no races. It hands membarrier(2) on to the kernel, so caches are what they are.
 
 use crate::cargo::{cargo, is_there, run as start};
+use crate::steps;
 
 /// By which cargo runs what it has built.
 const RUNNER: &str = r#"target."cfg(unix)".runner = ["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]"#;
@@ -17,12 +18,13 @@ pub(crate) fn missing() -> Option<String> {
     (!is_there("valgrind", "--version")).then(|| "valgrind is not installed".to_owned())
 }
 
+/// As [`run`]; passed over aloud where something is missing.
+pub(crate) fn run_if_installed() -> anyhow::Result<()> {
+    steps::unless_missing(missing(), run)
+}
+
 /// Runs both, shortly.
 pub(crate) fn run() -> anyhow::Result<()> {
-    if let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        return Ok(());
-    }
     for protocol in ["claim", "choose"] {
         let mut storm = cargo();
         storm.args(["--config", RUNNER]).args(STORM).args([protocol, "--launches", "12"]);

@@ -9,8 +9,10 @@
 //! as far behind where the page starts as its alignment lets it. Everywhere else the page *is* where
 //! its item is; only what speaks of addresses to others goes back by the lead. The guard is closed
 //! as the page comes ([`Core::arrival`](crate::core::Core::arrival)) and opened before it goes, both
-//! with no lock held. So a back-end has its memory back as it handed it out. What is not given back,
-//! since an item of it is lost, is opened as the pool goes: somebody's own memory outlives its arena.
+//! with no lock held. So a back-end has its memory back as it handed it out. If the kernel will not open
+//! one, its page stays with the pool, as good as before, and whoever is told of violations is told
+//! (`State::keep_shut`). What is not given back, since an item of it is lost, is opened as the pool goes:
+//! somebody's own memory outlives its arena.
 
 use std::alloc::Layout;
 use std::io;
@@ -128,6 +130,32 @@ impl<B: Backend> Core<B> {
         }
         panics.go_on();
     }
+
+    /// As the pool goes: what could not be given up before goes now, if it can. Of what has items out the
+    /// guard is opened.
+    pub(crate) fn open_guards(&self, panics: &mut FirstPanic) {
+        let next = || {
+            let pages = &mut self.lock().pages;
+            pages.try_guards();
+            let page = pages.idle_page().map(|page| pages.set_apart(page))?;
+            Some((pages.guarded(&page)?, page))
+        };
+        while let Some((guarded, page)) = next() {
+            match guarded.open() {
+                Ok(()) => {
+                    let page = self.lock().pages.remove(page);
+                    panics.guard(|| self.backend().release(page, self.carve.page));
+                }
+                Err(refused) => _ = panics.guard(|| self.tell_shut(&guarded, refused)),
+            }
+        }
+        let guards = self.lock().pages.guards();
+        for guarded in guards {
+            if let Err(refused) = guarded.open() {
+                panics.guard(|| self.tell_shut(&guarded, refused));
+            }
+        }
+    }
 }
 
 /// What of a page is before its item, and how long the guard at its end is.
@@ -153,32 +181,34 @@ impl Margin {
     /// What is to be opened before the page goes whose item is at `item`.
     pub(crate) fn guarded(self, item: NonNull<u8>, bytes: usize) -> Guarded {
         let guard = item.as_ptr().wrapping_add(bytes - self.lead - self.guard);
-        Guarded { guard, bytes: self.guard }
+        Guarded { item, guard, bytes: self.guard }
     }
 }
 
 /// A guard that is closed.
 #[derive(Debug)]
 pub(crate) struct Guarded {
+    /// Of its page.
+    pub(super) item: NonNull<u8>,
     guard: *mut u8,
     bytes: usize,
 }
 
-// SAFETY: an address, of memory that the pool's back-end handed over.
+// SAFETY: addresses, of memory that the pool's back-end handed over.
 unsafe impl Send for Guarded {}
 
 impl Guarded {
     /// Opens it, as its page is about to go.
     ///
-    /// # Panics
-    /// If the kernel will not. Mostly the page was split off as it came, and this joins it again, which
+    /// # Errors
+    /// The kernel will not. Mostly the page was split off as it came, and this joins it again, which
     /// takes nothing. But where it was joined to inaccessible memory behind it, it is cut off from that,
     /// for which there may be no mapping left; and what becomes writable counts as data
-    /// (`RLIMIT_DATA`). The page is nobody's then, for good: whoever had it next would fault.
-    pub(crate) fn open(self) {
+    /// (`RLIMIT_DATA`). The page must not go then: whoever had it next would fault.
+    pub(crate) fn open(&self) -> Result<(), Unguarded> {
         // SAFETY: the page was idle, and is set apart: nobody is lent anything of it any more.
-        let opened = unsafe { protect(self.guard, self.bytes, MprotectFlags::READ | MprotectFlags::WRITE) };
-        assert_eq!(opened, Ok(()), "mprotect(2) of a page whose guard is to be opened");
+        unsafe { protect(self.guard, self.bytes, MprotectFlags::READ | MprotectFlags::WRITE) }
+            .map_err(GuardError)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::ptr::NonNull;
 
-use super::Hardening;
+use kva::panics::FirstPanic;
+
+use super::guard::Guarded;
 use super::knobs::Handler;
 use super::poison::{fill, spoilt};
 use super::traces::{Last, Trace};
 use super::violation::{Violation, ViolationKind};
+use super::{GuardError, Hardening};
 use crate::backend::Backend;
 use crate::core::{Core, Kept};
 use crate::index::At;
@@ -42,27 +45,33 @@ impl Hardened {
 }
 
 impl<B: Backend> Core<B> {
-    /// Sees that nobody used these items since they were put, before their getter does.
+    /// Sees that nobody used these items since they were put, before their getter does. All of them: those
+    /// that go back are filled again, and what was wrong with them would not be seen any more.
     ///
     /// # Panics
-    /// If somebody did, or whoever is told of it does. They go back then, filled again.
+    /// If somebody did, or whoever is told of it does. They go back then.
     pub(crate) fn vet(&self, loans: Loans) -> Loans {
         let Some(hardened) = &self.hardened else { return loans };
         let kept = Kept::new(self, loans);
+        let mut panics = FirstPanic::default();
         for loan in kept.each() {
-            self.vet_one(hardened, loan);
+            self.vet_one(hardened, loan, &mut panics);
         }
+        panics.go_on();
         kept.into_loans()
     }
 
-    fn vet_one(&self, hardened: &Hardened, loan: &Loan) {
+    fn vet_one(&self, hardened: &Hardened, loan: &Loan, panics: &mut FirstPanic) {
         let here = hardened.here();
         if hardened.poison > 0 && !loan.fresh {
             // SAFETY: the item is the getter's alone, as long, and was filled as it was put: it is not
             // fresh.
             let spoilt = unsafe { spoilt(loan.ptr, hardened.poison) };
             if let Some(spoilt) = spoilt {
-                self.violated(hardened, ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)), here);
+                let (kind, item) = (ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)));
+                if !panics.guard(|| self.violated(hardened, kind, item, here)) {
+                    return;
+                }
             }
         }
         if let Some(here) = here {
@@ -95,6 +104,13 @@ impl<B: Backend> Core<B> {
             got: trace(Last::Got),
             put: trace(Last::Put),
         });
+    }
+
+    /// A page cannot be given up, since its guard will not open.
+    pub(crate) fn tell_shut(&self, guarded: &Guarded, refused: GuardError) {
+        let Some(hardened) = &self.hardened else { return };
+        let item = self.item_at(guarded.item);
+        self.violated(hardened, ViolationKind::GuardShut(refused), item, None);
     }
 
     /// Puts what may be an item. Two holds of the lock: between them the item is claimed, and ours.
@@ -133,7 +149,10 @@ impl<B: Backend> Core<B> {
             PutError::NotAnItem { offset, .. } => offset,
             PutError::DoublePut(_) => 0,
         };
-        let item = NonNull::new(ptr.as_ptr().wrapping_sub(into))?;
+        self.item_at(NonNull::new(ptr.as_ptr().wrapping_sub(into))?)
+    }
+
+    fn item_at(&self, item: NonNull<u8>) -> Option<(NonNull<u8>, Slot)> {
         match self.index.at(item) {
             At::Item(slot) => Some((item, slot)),
             _ => None,

@@ -131,7 +131,8 @@ impl Hardening {
     /// the system's, readable and writable, and of no huge pages.
     ///
     /// It may refuse to open one, too, as its page goes: at the limit of data (`RLIMIT_DATA`), or of
-    /// mappings. Then that page is lost, and whoever gives it up panics.
+    /// mappings. Then that page stays with the pool, which is told as [violations](Self::on_violation)
+    /// are, as [`ViolationKind::GuardShut`](crate::ViolationKind::GuardShut).
     pub fn guard_pages(mut self, guard: bool) -> Self {
         self.guard_pages = guard;
         self
@@ -161,8 +162,9 @@ impl Hardening {
     /// Who is told of a violation. Default: it panics, with the report as its message.
     ///
     /// It is called on the thread that found it, with no lock held. If it panics, the pool is as if the
-    /// get or put had not been. If it returns, a put fails with its [`PutError`](crate::PutError), and
-    /// a get goes on with the item.
+    /// get or put had not been; but of a [guard that stays shut](crate::ViolationKind::GuardShut) it is told
+    /// when all else is done. If it returns, a put fails with its [`PutError`](crate::PutError), and a get
+    /// goes on with the item.
     ///
     /// ```
     /// # if kva::sync::IS_MODEL { return Ok(()) }

@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::error::{ConfigError, GetError, TryGetError};
 use crate::loan::{Loans, Round};
 use crate::pages::PutError;
+use kva::panics::FirstPanic;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Hardening {}
@@ -136,8 +137,8 @@ impl Margin {
 }
 
 impl Guarded {
-    pub(crate) fn open(self) {
-        match self {}
+    pub(crate) fn open(&self) -> Result<(), Unguarded> {
+        match *self {}
     }
 }
 
@@ -162,6 +163,12 @@ impl<B: Backend> Core<B> {
     pub(crate) fn put_hardened(&self, hardened: &Hardened, _: NonNull<u8>) -> Result<(), PutError> {
         match *hardened {}
     }
+
+    pub(crate) fn tell_shut(&self, guarded: &Guarded, _: Unguarded) {
+        match *guarded {}
+    }
+
+    pub(crate) fn open_guards(&self, _: &mut FirstPanic) {}
 
     pub(crate) fn return_unguarded(&self, page: B::Page) {
         drop(page);

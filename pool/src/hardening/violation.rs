@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use super::guard::GuardError;
 use super::poison::Spoilt;
 use super::traces::Trace;
 use crate::pages::PutError;
 
-/// What somebody did with memory that is not theirs, as
+/// What somebody did with memory that is not theirs, or the kernel with ours, as
 /// [`Hardening::on_violation`](super::Hardening::on_violation) is told. `Display` is a report of several
 /// lines, which names the functions that got and put the item, if the pool keeps
 /// [traces](super::Hardening::traces).
@@ -59,6 +60,12 @@ pub enum ViolationKind {
         /// How many bytes changed.
         bytes: usize,
     },
+    /// Nobody's doing: the kernel would not make the guard page after an item accessible again, so that
+    /// the item's page cannot be given up. It stays with the pool, which lends it again and holds it even
+    /// above its limit, high water or after a close; `drain` counts it. It is tried anew when a page becomes
+    /// idle, and by whatever asks for pages to go. If the kernel still refuses as the pool itself goes, the
+    /// page is lost to its back-end.
+    GuardShut(GuardError),
 }
 
 impl ViolationKind {
@@ -83,7 +90,7 @@ impl<'a> Violation<'a> {
         self.item
     }
 
-    /// Where it was found: the put or get that did. `None`: the pool keeps no traces.
+    /// Where it was found: the put or get that did. `None`: the pool keeps no traces, or nobody did it.
     pub const fn here(&self) -> Option<&Trace> {
         self.here.as_ref()
     }
@@ -112,6 +119,14 @@ impl fmt::Display for Violation<'_> {
                     _ => ("put", "its item was put last", "its item was got last"),
                 }
             }
+            ViolationKind::GuardShut(error) => {
+                let item = self.item.unwrap_or_default();
+                write!(
+                    f,
+                    "the page of {item:#x} cannot be given back, since its guard will not open: {error}"
+                )?;
+                ("", "it was put", "it had been got before that")
+            }
             ViolationKind::UseAfterPut { offset, found, bytes } => {
                 let item = self.item.unwrap_or_default();
                 write!(f, "use after put of {item:#x}: {bytes} bytes changed, from byte {offset} on, ")?;
@@ -119,7 +134,7 @@ impl fmt::Display for Violation<'_> {
                 ("found as it was got", "it was put", "it had been got before that")
             }
         };
-        if self.here.is_none() {
+        if self.here.is_none() && !matches!(self.kind, ViolationKind::GuardShut(_)) {
             return f.write_str("; the pool keeps no traces, so who did it is not known");
         }
         for (what, trace) in [(here, &self.here), (put, &self.put), (got, &self.got)] {

@@ -97,6 +97,7 @@ enum Op {
     Delivered,
     Ended,
     Leaves,
+    Stays,
     Released,
     Limit(u32),
     Water(u32, u32),
@@ -108,6 +109,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Delivered),
         1 => Just(Op::Ended),
         2 => Just(Op::Leaves),
+        1 => Just(Op::Stays),
         2 => Just(Op::Released),
         2 => (1_u32..6).prop_map(Op::Limit),
         1 => (0_u32..6, 0_u32..6).prop_map(|(one, other)| Op::Water(one, other)),
@@ -140,6 +142,10 @@ proptest! {
                 Op::Leaves if naive.count(Slot::Held) > 0 => {
                     ledger.leaves();
                     naive.turn(Slot::Held, Slot::Leaving);
+                }
+                Op::Stays if naive.count(Slot::Leaving) > 0 => {
+                    ledger.stays();
+                    naive.turn(Slot::Leaving, Slot::Held);
                 }
                 Op::Released if naive.count(Slot::Leaving) > 0 => {
                     ledger.released();

@@ -13,6 +13,7 @@ use crate::todo::{Dismantle, Heir, Object, Release, Todo};
 impl<B: Backend> State<B> {
     /// A page became wholly free: somebody outside the pool may need it more.
     pub(super) fn offer(&mut self, page: IdlePage, todo: &mut Todo<'_, B>) {
+        self.pages.try_guards();
         if self.closed || self.ledger.is_over() {
             return; // it goes anyway
         }
@@ -57,8 +58,6 @@ impl<B: Backend> State<B> {
         {
             heir.release(self.pages.base(page).addr().get());
             let heir = Heir::Grow(heir.id);
-            self.counts.released_to_heirs += 1;
-            self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());
             self.give_up(page, heir, todo);
             return true;
         }
@@ -118,21 +117,25 @@ impl<B: Backend> State<B> {
         self.gives_way |= matches!(from, Heir::Grow(_));
     }
 
-    /// Gives a page up. It leaves at once, unless there are objects in it: those are destroyed
-    /// first, with no lock held.
+    /// Gives a page up. It leaves at once, unless there are objects in it, or a guard behind it: those
+    /// are destroyed first, and that is opened, with no lock held.
     pub(super) fn give_up(&mut self, page: IdlePage, to: Heir, todo: &mut Todo<'_, B>) {
         let page = self.pages.set_apart(page);
         self.ledger.leaves();
-        if self.pages.has_objects(&page) {
-            todo.dismantles.push(Dismantle { page, to });
+        let guarded = self.pages.guarded(&page);
+        if guarded.is_some() || self.pages.has_objects(&page) {
+            todo.dismantles.push(Dismantle { page, to, guarded });
         } else {
             self.send_off(page, to, todo);
         }
     }
 
     pub(super) fn send_off(&mut self, page: ApartPage, to: Heir, todo: &mut Todo<'_, B>) {
-        let guarded = self.pages.guarded(&page);
         let page = self.pages.remove(page);
+        if matches!(to, Heir::Grow(_)) {
+            self.counts.released_to_heirs += 1;
+            self.counts.below_low += u64::from(self.ledger.pages() <= self.ledger.low());
+        }
         self.ledger.released();
         self.counts.released += 1;
         let may_come_back = match to {
@@ -143,7 +146,24 @@ impl<B: Backend> State<B> {
         // There is none if the limit was lowered meanwhile.
         let held = may_come_back && self.ledger.reserve();
         let to = if matches!(to, Heir::OlderThan(_)) && !held { Heir::Anybody } else { to };
-        todo.releases.push(Release { page, to, guarded, held });
+        todo.releases.push(Release { page, to, held });
+    }
+
+    /// A guard will not open. All pages that are on their way out for `todo` stay, as they were, and no
+    /// other goes before there is a reason to try again: one that was in use, or somebody who says so.
+    pub(crate) fn keep_shut(&mut self, todo: &mut Todo<'_, B>) {
+        for Dismantle { page, to, .. } in todo.dismantles.drain(..) {
+            if let Heir::Grow(id) = to
+                && let Some(heir) = self.grows.get_mut(id)
+            {
+                heir.keep(self.pages.base_apart(&page).addr().get());
+            }
+            self.pages.stays(page);
+            self.ledger.stays();
+        }
+        // Somebody here may want it.
+        todo.more = true;
+        self.check();
     }
 
     /// Takes more objects out of the first page to dismantle, or sends it off if it has none.
@@ -155,7 +175,7 @@ impl<B: Backend> State<B> {
             todo.objects.push(Object(object));
         }
         if todo.objects.is_empty() {
-            let Dismantle { page, to } = todo.dismantles.remove(0);
+            let Dismantle { page, to, .. } = todo.dismantles.remove(0);
             self.send_off(page, to, todo);
             // Its slot is free now, or more is over the limit.
             todo.more = true;

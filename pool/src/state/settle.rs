@@ -15,6 +15,7 @@
 //! 4. **Nothing is held above the limit** that could be given up, where what a factory makes does
 //!    not count as held before it is there; nor, while nobody waits here, beyond the reserve and
 //!    above high water, or above low water while somebody waits elsewhere for the same back-end.
+//!    Where the kernel will not let a page go (`State::keep_shut`), that stays so until it does.
 //! 5. **Closed** means that nobody waits, also for that, nothing is idle, and no grow can be
 //!    withdrawn.
 //! 6. **Nobody waits for what will never be**: more items than the limit allows.

@@ -4,14 +4,24 @@ use std::alloc::Layout;
 use std::os::unix::process::ExitStatusExt;
 use std::ptr::NonNull;
 use std::task::Poll;
+use std::thread;
 
+use kva::sync::Arc;
+use kva::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kva::{Arena, Region, Shape};
-use pool::{ConfigError, GetError, Hardening, PutError, RawPool, TryGetError};
+use pool::{
+    ArenaPages, Backend, Classic, ConfigError, GetError, Hardening, PutError, RawPool, TryGetError,
+    Violation, ViolationKind,
+};
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::children;
-use super::support::{QUANTUM, arena, assert_rests, assert_whole, poll_once, put, put_all};
-use super::world::message;
+use super::support::{
+    CloseOnPanic, QUANTUM, arena, assert_rests, assert_whole, poll_once, put, put_all, until_asked,
+};
+use super::watchdog::Watchdog;
+use super::world::{Told, message};
 
 fn guarded(size: usize, align: usize, limit: u32, memory: &Arena) -> RawPool {
     let layout = Layout::from_size_align(size, align).unwrap();
@@ -21,7 +31,9 @@ fn guarded(size: usize, align: usize, limit: u32, memory: &Arena) -> RawPool {
 /// No test, but the processes that tests start.
 #[test]
 fn the_process_itself() {
-    match children::role().as_deref() {
+    let role = children::role();
+    let _watched = role.clone().map(|role| Watchdog::new("a process of its own", move || role.clone()));
+    match role.as_deref() {
         Some("writes past the end") => past_the_end(700, 1, write),
         Some("writes past an end that is aligned to more") => past_the_end(16384, 16384, write),
         Some("reads past the end") => past_the_end(700, 1, |past| {
@@ -32,6 +44,9 @@ fn the_process_itself() {
         Some("no mprotect") => no_mprotect(),
         Some("no mprotect any more") => no_mprotect_any_more(),
         Some("no mprotect for many") => no_mprotect_for_many(),
+        Some("little data") => little_data(),
+        Some("little data for an heir") => little_data_for_an_heir(),
+        Some("little data at the end") => little_data_at_the_end(),
         Some("loses an item") => loses_an_item(),
         Some(other) => panic!("{other}"),
         None => {}
@@ -191,6 +206,21 @@ fn mprotect_is_refused_as_pages_go() {
     children::passes("guard::the_process_itself", "no mprotect any more");
 }
 
+#[test]
+fn the_limit_of_data_is_reached_as_pages_go() {
+    children::passes("guard::the_process_itself", "little data");
+}
+
+#[test]
+fn the_limit_of_data_is_reached_as_a_page_goes_to_its_heir() {
+    children::passes("guard::the_process_itself", "little data for an heir");
+}
+
+#[test]
+fn the_limit_of_data_is_reached_as_the_pool_goes() {
+    children::passes("guard::the_process_itself", "little data at the end");
+}
+
 /// Nobody gives its page back any more, but whose memory it is has it back once all are gone.
 #[test]
 fn the_guard_of_an_item_that_is_lost_is_opened() {
@@ -281,7 +311,7 @@ fn no_mprotect_for_many() {
     assert_rests(&pool, &memory);
 }
 
-/// A page whose guard cannot be opened is lost, and told; its slot is not.
+/// A page whose guard will not open stays, and is told. Whoever waits for it has it.
 fn no_mprotect_any_more() {
     let memory = mapped(4);
     let pool = guarded(64, 8, 2, &memory);
@@ -293,12 +323,126 @@ fn no_mprotect_any_more() {
     if !super::support::filter::refuse(libc::SYS_mprotect, libc::EPERM) {
         children::cannot();
     }
-    let refused = message(|| put(&pool, items.pop().unwrap()));
-    assert!(refused.contains("whose guard is to be opened"), "{refused}");
-    drop((younger, older));
+    let last = items.pop().unwrap();
+    let refused = message(|| put(&pool, last));
+    let what =
+        format!("the page of {last:p} cannot be given back, since its guard will not open: mprotect(2)");
+    assert!(refused.contains(&what), "{refused}");
+    assert_is!(poll_once(younger.as_mut()), Poll::Ready(Ok(item)) if item == last);
     let stats = pool.stats();
-    assert_eq!((stats.pages, stats.growing, stats.waiting), (1, 0, 0));
-    std::mem::forget(pool); // it could not open the other one either
+    assert_eq!((stats.pages, stats.out, stats.growing, stats.waiting), (2, 2, 0, 0));
+    assert_eq!((stats.released, stats.yielded), (0, 0));
+    drop((younger, older));
+    items.push(last);
+    put_all(&pool, items);
+    assert!(message(|| pool.drain()).contains("mprotect(2)"));
+    assert!(message(|| pool.close()).contains("mprotect(2)"));
+    let stats = pool.stats();
+    assert_eq!((stats.pages, stats.idle, stats.released), (2, 2, 0));
+    assert!(message(|| drop(pool)).contains("mprotect(2)"), "it is lost, and not in silence");
+    assert_eq!(memory.stats().free, 0);
+}
+
+/// The kernel lets this process have so much data, from now on. What was before.
+fn data(limit: Option<u64>) -> Option<u64> {
+    let before = getrlimit(Resource::Data);
+    if setrlimit(Resource::Data, Rlimit { current: limit, ..before }).is_err() {
+        children::cannot();
+    }
+    before.current
+}
+
+/// Memory for one page, of a pool of one that tells what it is told; it may not be opened before the limit
+/// of data is what it was.
+fn pool_of_one<B: Backend>(memory: &Arena, by: impl FnOnce(Arena) -> B, told: &Told) -> RawPool<B> {
+    let harden = told.by(Hardening::new().guard_pages(true));
+    RawPool::builder(Layout::new::<[u8; 64]>(), 1).harden(harden).build(by(memory.clone())).unwrap()
+}
+
+/// Nothing is lost, and all goes on as soon as the kernel lets it.
+fn little_data() {
+    let (memory, told) = (mapped(2), Told::default());
+    let pool = pool_of_one(&memory, |arena| arena, &told);
+    put(&pool, pool.get().unwrap()).unwrap();
+    let before = data(Some(1));
+    pool.drain();
+    if told.take().is_empty() {
+        children::cannot();
+    }
+    assert_eq!((pool.stats().pages, pool.stats().released, memory.stats().free), (1, 0, 0));
+    // At each put, and by nobody else.
+    pool.set_hard_limit(2).unwrap();
+    let mut elsewhere = Box::pin(memory.alloc_async(Shape::new(1).unwrap()));
+    assert!(poll_once(elsewhere.as_mut()).is_pending());
+    told.take();
+    for _ in 0..3 {
+        let item = pool.get().unwrap();
+        assert_eq!(told.take(), []);
+        put(&pool, item).unwrap();
+        assert_is!(&told.take()[..], [(ViolationKind::GuardShut(why), report)]
+            if why.raw_os_error() == libc::ENOMEM && report.contains("cannot be given back"));
+    }
+    data(before);
+    put(&pool, pool.get().unwrap()).unwrap();
+    let Poll::Ready(Ok(span)) = poll_once(elsewhere.as_mut()) else { panic!("it went") };
+    memory.free(span).unwrap();
+    assert_eq!(told.take(), []);
+    assert_rests(&pool, &memory);
+}
+
+/// Who is asleep inside the back-end has the page as soon as the kernel lets it go, and not by halves.
+fn little_data_for_an_heir() {
+    let (memory, told) = (mapped(2), Told::default());
+    let pool = pool_of_one(&memory, |arena| Classic::new(ArenaPages(arena)), &told);
+    pool.set_hard_limit(2).unwrap();
+    let item = pool.get().unwrap();
+    thread::scope(|scope| {
+        let _closes = CloseOnPanic(&pool);
+        let asleep = scope.spawn(|| pool.get().unwrap().addr());
+        until_asked(&memory, 1);
+        let before = data(Some(1));
+        put(&pool, item).unwrap();
+        if told.take().is_empty() {
+            data(before);
+            children::cannot();
+        }
+        let stats = pool.stats();
+        assert_eq!((stats.pages, stats.idle, stats.released_to_heirs, stats.asleep_in_backend), (1, 1, 0, 1));
+        assert_eq!(pool.try_get().unwrap(), item);
+        data(before);
+        put(&pool, item).unwrap();
+        assert_eq!(asleep.join().unwrap(), item.addr());
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.released_to_heirs, stats.stolen, stats.pages), (1, 0, 1));
+    put(&pool, item).unwrap();
+    assert_eq!(told.take(), []);
+    assert_rests(&pool, &memory);
+}
+
+/// What its close could not give back goes with the pool.
+fn little_data_at_the_end() {
+    let memory = mapped(2);
+    let before = getrlimit(Resource::Data).current;
+    let told = Arc::new(AtomicUsize::new(0));
+    let tell = {
+        let told = told.clone();
+        move |_: &Violation<'_>| {
+            told.fetch_add(1, SeqCst);
+            data(before);
+        }
+    };
+    let harden = Hardening::new().guard_pages(true).on_violation(tell);
+    let pool = RawPool::builder(Layout::new::<[u8; 64]>(), 1).harden(harden).build(memory.clone()).unwrap();
+    put(&pool, pool.get().unwrap()).unwrap();
+    data(Some(1));
+    drop(pool);
+    if told.load(SeqCst) == 0 {
+        children::cannot();
+    }
+    assert_eq!(told.load(SeqCst), 1);
+    assert_whole(&memory);
+    write_everywhere(&memory);
 }
 
 fn loses_an_item() {

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use kva::sync::{Arc, Mutex};
 use pool::pieces::PieceBuf;
-use pool::{Hardening, RawPool, ViolationKind};
+use pool::{Hardening, RawPool, Violation, ViolationKind};
 
 use super::support::{arena, assert_rests, put, put_all, wait_for};
 use super::world::{Told, got_by_alice, items, message, put_by_bob, use_after_put};
@@ -132,6 +133,40 @@ fn if_one_of_several_was_used_all_go_back() {
     put_all(&pool, all);
     use_after_put(seventh, 3);
     assert!(message(|| pool.get_many(16)).contains("from byte 3 on"));
+    assert_eq!(pool.stats().out, 0);
+    put_all(&pool, pool.get_many(16).unwrap());
+    assert_rests(&pool, &memory);
+}
+
+/// What goes back is filled again, so whatever was wrong with any of several is told now or never.
+#[test]
+fn each_of_several_that_was_used_is_told() {
+    let memory = arena(1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = {
+        let told = told.clone();
+        move |violation: &Violation<'_>| {
+            told.lock().push((violation.item().unwrap(), violation.kind()));
+            panic!("number {}", told.lock().len());
+        }
+    };
+    let harden = Hardening::new().poison(true).traces(true).on_violation(tell);
+    let pool = items(1).harden(harden).build(memory.clone()).unwrap();
+    let all = pool.get_many(16).unwrap();
+    let spoilt = [all[2], all[7], all[15]];
+    put_all(&pool, all);
+    for (offset, item) in spoilt.into_iter().enumerate() {
+        use_after_put(item, offset);
+    }
+    assert_eq!(message(|| pool.get_many(16)), "number 1", "the first goes on");
+    let mut told = std::mem::take(&mut *told.lock());
+    told.sort_by_key(|(item, _)| *item);
+    let as_it_was_used = |(offset, item): (usize, NonNull<u8>)| {
+        (item.addr().get(), ViolationKind::UseAfterPut { offset, found: 1, bytes: 1 })
+    };
+    let mut expected: Vec<_> = spoilt.into_iter().enumerate().map(as_it_was_used).collect();
+    expected.sort_by_key(|(item, _)| *item);
+    assert_eq!(told, expected);
     assert_eq!(pool.stats().out, 0);
     put_all(&pool, pool.get_many(16).unwrap());
     assert_rests(&pool, &memory);
