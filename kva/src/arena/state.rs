@@ -165,7 +165,7 @@ impl State {
                 } else {
                     // What it would have had may be for somebody before `at`.
                     at = self.requests.head();
-                    least_limit = u64::MAX;
+                    (least_limit, refused) = (u64::MAX, None);
                 }
                 self.drop_stale_window();
             } else {

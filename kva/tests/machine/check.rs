@@ -92,16 +92,15 @@ impl World {
     /// Each has its turn, as far as there is anything for it; then all is as it was (P6).
     pub(super) fn end(mut self) {
         while let Some((_, grow, kept)) = self.reserved.pop() {
-            let id = grow.id();
+            let (line, id) = (self.in_line(), grow.id());
             drop(grow);
             self.end_of(id);
             for span in kept {
                 self.naive.set(span.range(), None);
             }
             self.arena().forget(id);
+            self.hear(&line);
         }
-        let line = self.in_line();
-        self.hear(&line);
         self.held.extend(self.stash.take_all().into_iter().map(|span| (span, 0)));
         while !self.held.is_empty() {
             let line = self.in_line();

@@ -26,7 +26,7 @@
 //! | caches | handles, threads that end all the time with what is in theirs, and with items of their own |
 //! | pieces; bytes and collections | all or none and as they come; frozen slices kept elsewhere; boxes and vectors |
 //! | looking inside | stats, tables, `Debug`, metrics, serde |
-//! | back-ends | an arena, a client with a quota, `Classic` with claims, and the factories |
+//! | back-ends | an arena, a client with a quota, `Classic` with claims beside a thief, and the factories |
 //! | the arena on its own | placement, two regions, both `Decommit`s, deadlines, futures, reclaim hooks, quotas, relocation |
 //! | frames | pages, runs, pins, compaction |
 //!
