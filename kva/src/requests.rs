@@ -102,7 +102,8 @@ pub(crate) struct Requests {
     order: List,
     held_back: List,
     vacant: Vec<u32>,
-    parked: Vec<(GrowId, Span)>,
+    /// `None`: its grow will not come for it.
+    parked: Vec<(Option<GrowId>, Span)>,
     waiting: usize,
     /// How many requests were ever queued.
     numbers: u64,
@@ -141,11 +142,32 @@ impl Requests {
 
     /// Keeps a span for a grow that is on its way here.
     pub(crate) fn park(&mut self, claim: GrowId, span: Span) {
-        self.parked.push((claim, span));
+        self.parked.push((Some(claim), span));
     }
 
     /// A span that was kept for this grow.
     pub(crate) fn take_parked(&mut self, claim: GrowId) -> Option<Span> {
+        self.take_kept(Some(claim))
+    }
+
+    /// Nothing is kept for this grow any more.
+    pub(crate) fn let_go(&mut self, claim: GrowId) {
+        for (other, _) in &mut self.parked {
+            other.take_if(|other| *other == claim);
+        }
+    }
+
+    /// A span that was kept for a grow is nobody's.
+    pub(crate) fn abandon(&mut self, span: Span) {
+        self.parked.push((None, span));
+    }
+
+    /// A span that nobody will come for.
+    pub(crate) fn take_abandoned(&mut self) -> Option<Span> {
+        self.take_kept(None)
+    }
+
+    fn take_kept(&mut self, claim: Option<GrowId>) -> Option<Span> {
         let at = self.parked.iter().position(|(other, _)| *other == claim)?;
         Some(self.parked.swap_remove(at).1)
     }

@@ -791,6 +791,38 @@ fn what_is_freed_to_a_claim_stays_committed() {
     assert_whole(&arena);
 }
 
+/// What was kept for a grow and is nobody's goes the way of all that is freed.
+#[test]
+fn what_nobody_comes_for_is_decommitted() {
+    const SPANS: usize = 2 * BATCH + 1;
+    let page = rustix::param::page_size();
+    let region = Region::reserve(SPANS * page, Reserve::new().decommit(kva::Decommit::Protect)).unwrap();
+    let arena = Arena::new(region, page).unwrap();
+    let asker = Asker::new(1);
+    let spans: Vec<_> = (0..SPANS).map(|_| arena.try_alloc(shape(1)).unwrap()).collect();
+    let grow = asker.reserve(&arena, 0);
+    for span in spans {
+        assert_eq!(arena.free_to(grow.claim(), span), Ok(Heir::Claimant));
+    }
+    let id = grow.id();
+    assert!(asker.table.withdraw(id));
+    drop(grow);
+    arena.forget(id);
+    assert_eq!(arena.stats().committed, 0);
+    assert_whole(&arena);
+
+    // What does not suit it, as it comes.
+    let odd = asker.reserve(&arena, 0);
+    let all = arena.try_alloc(shape(2)).unwrap();
+    assert_eq!(arena.free_to(odd.claim(), all), Ok(Heir::Claimant));
+    let large = shape(SPANS as u32);
+    let Answer::Later = arena.ask(large, odd) else { panic!("it is kept, but too short") };
+    let [Ok(span)] = asker.ends.take()[..] else { panic!("it is all free") };
+    arena.free(span).unwrap();
+    assert_eq!(arena.stats().committed, 0);
+    assert_whole(&arena);
+}
+
 #[test]
 fn a_double_free_of_what_is_kept_for_a_claimant_is_told() {
     let arena = strict(1);

@@ -123,6 +123,14 @@ impl<B: Backend> Drop for HeldSlot<'_, B> {
     }
 }
 
+/// What became of a page that might come back, still to be said to the pool.
+pub(crate) struct Offered<'a, B: Backend> {
+    slot: HeldSlot<'a, B>,
+    /// Who has it, if it did not come back. Nobody in particular, if it could not be guarded again.
+    by: Heir,
+    back: Option<Arrival<B>>,
+}
+
 /// How a grow ended, still to be said to the pool. Said when dropped, so also if caller code
 /// panics before that: a back-end while it delivers, a task's waker.
 pub(crate) struct Unsaid<'a, B: Backend> {
@@ -279,7 +287,8 @@ impl<B: Backend> Core<B> {
         self.state.lock().settle(todo);
     }
 
-    pub(crate) fn release(&self, Release { page, to, held }: Release<B::Page>) {
+    /// Gives a page to the back-end. If a slot was held for it: what is to be said to the pool then.
+    pub(crate) fn release(&self, Release { page, to, held }: Release<B::Page>) -> Option<Offered<'_, B>> {
         let layout = self.carve.page;
         // Before anything that may panic.
         let slot = held.then(|| HeldSlot::offered(self));
@@ -291,25 +300,31 @@ impl<B: Backend> Core<B> {
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => self.backend.yield_to_older(page, layout, moment),
         };
-        match (back, slot) {
-            (None, None) => {}
-            (None, Some(slot)) => {
-                slot.taken();
-                self.change(|state, _| state.taken(to));
+        let (back, slot) = match (back, slot) {
+            (Some(page), Some(slot)) => (self.arrival(page).ok(), Some((slot, Heir::Anybody))),
+            (Some(page), None) => {
+                self.backend.release(page, layout);
+                (None, None)
             }
-            (Some(page), Some(slot)) => self.take_back(page, slot, to),
-            (Some(page), None) => self.backend.release(page, layout),
+            (None, slot) => (None, slot.map(|slot| (slot, to))),
+        };
+        if back.is_none() {
+            // Last: a subscriber may panic.
+            event!(self, "gave a page up", heir = to);
         }
-        // Last: a subscriber may panic.
-        event!(self, "gave a page up", heir = to);
+        slot.map(|(slot, by)| Offered { slot, by, back })
     }
 
-    /// A page that was given up for somebody who has no use for it is the pool's again. If it cannot be
-    /// guarded, it has gone.
-    fn take_back(&self, page: B::Page, slot: HeldSlot<'_, B>, from: Heir) {
-        let Some(arrival) = self.arrival(page).ok() else { return };
+    /// Says what became of a page that was offered. With the `todo` of who offered it: whom it goes to
+    /// next may be gone, too, and so on through all who sleep, which no stack has room for.
+    pub(crate) fn offered<'a>(&'a self, Offered { slot, by, back }: Offered<'a, B>, todo: &mut Todo<'a, B>) {
+        let mut state = self.state.lock();
         slot.taken();
-        self.change(|state, _| state.came_back(arrival, from));
+        match back {
+            Some((page, base)) => state.arrive(page, base),
+            None => state.taken(by),
+        }
+        state.settle(todo);
     }
 
     /// Destroys an object that the pool gives up.

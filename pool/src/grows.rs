@@ -28,6 +28,8 @@ pub(crate) struct Pending {
     /// How many pages were released for this grow, by option 3's rule: one where claims
     /// are understood.
     pub(crate) released: u64,
+    /// With claims: whether the back-end keeps one of them for it.
+    inherits: bool,
     /// Where the last of them start.
     heir_of: ArrayVec<usize, REMEMBERED>,
     /// What its driver left, until another takes it on.
@@ -58,10 +60,18 @@ impl Pending {
         self.heir_of.retain(|heir_of| *heir_of != base);
     }
 
+    /// The back-end has a page for it that will not come back.
+    pub(crate) fn inherits(&mut self) {
+        self.inherits = true;
+    }
+
     /// How many of the pages that were released for it did not reach it, if it comes back
-    /// with the one that starts at `base`. Without claims: with them, what does not reach it comes
-    /// back to the pool.
-    pub(crate) fn stolen(&self, base: Option<usize>) -> u64 {
+    /// with the one that starts at `base`. With claims, what does not reach it comes back to the pool; but
+    /// if it never went where its page was kept, that is anybody's.
+    pub(crate) fn stolen(&self, base: Option<usize>, claims: bool) -> u64 {
+        if claims {
+            return u64::from(self.inherits && base.is_none());
+        }
         let reached = base.is_some_and(|base| self.heir_of.contains(&base));
         self.released.saturating_sub(u64::from(reached))
     }
@@ -115,6 +125,7 @@ impl Grows {
             asked_at,
             asleep,
             released: 0,
+            inherits: false,
             heir_of,
             parked: None,
             surplus: false,

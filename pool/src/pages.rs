@@ -379,9 +379,9 @@ impl<P> Pages<P> {
         self.idle.back().filter(|_| !self.shut).map(IdlePage)
     }
 
-    /// There is a reason to try again whether guards open.
-    pub(crate) fn try_guards(&mut self) {
-        self.shut = false;
+    /// There is a reason to try again whether guards open. Whether one would not before.
+    pub(crate) fn try_guards(&mut self) -> bool {
+        std::mem::take(&mut self.shut)
     }
 
     /// An idle page that may go and has any of these addresses: looks wherever one could start, or at

@@ -8,6 +8,7 @@ use kva::{Reclaim, Shortage};
 use crate::backend::Backend;
 use crate::core::Core;
 use crate::state::State;
+use crate::todo::Todo;
 
 impl<B: Backend> Core<B> {
     /// Gives up idle pages until only `keep` are held, or none is idle; how many it gave.
@@ -26,15 +27,19 @@ impl<B: Backend> Core<B> {
     ) -> usize {
         let (mut all, mut swept) = (0, false);
         loop {
-            let mut cached = false;
-            let given = self.change(|state, todo| {
-                if all == 0 {
-                    state.pages.try_guards();
-                }
-                let keep = keep(state);
-                cached = state.is_worth_sweeping(keep);
-                (0..batch).take_while(|_| state.give_up_idle(keep, within, todo)).count()
-            });
+            let mut todo = Todo::new(self);
+            let mut state = self.lock();
+            if all == 0 {
+                state.pages.try_guards();
+            }
+            let keep = keep(&mut state);
+            let cached = state.is_worth_sweeping(keep);
+            let given = (0..batch).take_while(|_| state.give_up_idle(keep, within, &mut todo)).count();
+            state.settle(&mut todo);
+            drop(state);
+            todo.act();
+            // Some may have stayed that were to go.
+            let given = given.saturating_sub(todo.stayed);
             all += given;
             if given < batch {
                 if !cached || swept || !more() {

@@ -176,8 +176,9 @@ pub struct PoolStats {
     /// grow brings the page back.
     pub released_below_low: u64,
     /// Those of them that did not reach their getter: it came back with another page, or
-    /// with none. None, where the back-end [hands pages to their heir](crate::Backend::CLAIMS): a page
-    /// whose getter has just left comes back to the pool.
+    /// with none. Where the back-end [hands pages to their heir](crate::Backend::CLAIMS), only if the
+    /// allocator failed before it asked for what was kept; a page whose getter has just left comes back to
+    /// the pool.
     pub stolen: u64,
     /// The most items ever out or cached at once.
     pub most_out: usize,

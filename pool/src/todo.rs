@@ -15,7 +15,7 @@ use kva::{GrowId, Work};
 use crate::backend::Backend;
 use crate::core::Core;
 use crate::error::GetError;
-use crate::hardening::Guarded;
+use crate::hardening::{Guarded, Unguarded};
 use crate::pages::ApartPage;
 use kva::panics::FirstPanic;
 
@@ -66,6 +66,10 @@ pub(crate) struct Todo<'a, B: Backend> {
     pub(crate) works: ArrayVec<Work, BATCH>,
     /// Wakers and errors that nobody wants, dropped unlocked.
     pub(crate) unused: ArrayVec<Unused<B::Error>, BATCH>,
+    /// Guards that would not open, of which somebody is told when all else is done.
+    shut: ArrayVec<(Guarded, Unguarded), BATCH>,
+    /// How many pages stayed for that.
+    pub(crate) stayed: usize,
     /// There was more to decide than there is room for.
     pub(crate) more: bool,
 }
@@ -94,6 +98,8 @@ impl<'a, B: Backend> Todo<'a, B> {
             forgets: ArrayVec::new(),
             works: ArrayVec::new(),
             unused: ArrayVec::new(),
+            shut: ArrayVec::new(),
+            stayed: 0,
             more: false,
         }
     }
@@ -130,7 +136,11 @@ impl<'a, B: Backend> Todo<'a, B> {
             }
             self.dismantle();
             while let Some(release) = self.releases.pop_at(0) {
-                self.panics.guard(|| core.release(release));
+                let mut offered = None;
+                self.panics.guard(|| offered = core.release(release));
+                if let Some(offered) = offered {
+                    core.offered(offered, self);
+                }
             }
             while let Some(id) = self.forgets.pop_at(0) {
                 self.panics.guard(|| core.forget(id));
@@ -143,6 +153,9 @@ impl<'a, B: Backend> Todo<'a, B> {
             }
             core.decide_again(self);
         }
+        for (guarded, refused) in std::mem::take(&mut self.shut) {
+            self.panics.guard(|| core.tell_shut(&guarded, refused));
+        }
         self.panics.go_on();
     }
 
@@ -154,8 +167,10 @@ impl<'a, B: Backend> Todo<'a, B> {
                 && let Err(refused) = guarded.open()
             {
                 // Nor would any other open now.
+                self.stayed += self.dismantles.len();
                 core.keep_shut(self);
-                self.panics.guard(|| core.tell_shut(&guarded, refused));
+                // Of as many as there is room for: one says what there is to say.
+                let _ = self.shut.try_push((guarded, refused));
                 continue;
             }
             while let Some(Object(object)) = self.objects.pop() {

@@ -28,13 +28,15 @@ impl Inner {
         self.holds.got(&self.holders, span.start as usize, span.len);
     }
 
-    /// The calling thread is about to free what may be a span of its own.
+    /// The calling thread is about to free what may be a span of its own; whether it is.
     #[inline]
-    pub(super) fn note_puts(&self, span: Span) {
+    pub(super) fn note_puts(&self, span: Span) -> bool {
         let at = span.start as usize;
-        if self.holders.is_known(at) && self.lock().check_held(span).is_ok() {
+        let known = self.holders.is_known(at) && self.lock().check_held(span).is_ok();
+        if known {
             self.holds.puts(&self.holders, at, span.len);
         }
+        known
     }
 }
 

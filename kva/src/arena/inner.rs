@@ -123,13 +123,28 @@ impl Inner {
         if state.give_at_rest(span)? { Ok(()) } else { self.give(state, span) }
     }
 
-    /// The calling thread gives away a span, if it is of this arena.
-    pub(super) fn puts(&self, span: Span) -> Result<(), FreeError> {
+    /// The calling thread gives away a span, if it is of this arena. Whether it was known to hold it.
+    pub(super) fn puts(&self, span: Span) -> Result<bool, FreeError> {
         if span.arena != self.id {
             return Err(FreeError::ForeignArena(span));
         }
-        self.note_puts(span);
-        Ok(())
+        Ok(self.note_puts(span))
+    }
+
+    /// Gives a span to somebody, as `give` decides under the lock; whether it did. If not, it is still its
+    /// owner's.
+    pub(super) fn offer(
+        &self,
+        span: Span,
+        give: impl FnOnce(&mut State, &mut Todo<'_>) -> bool,
+    ) -> Result<bool, FreeError> {
+        // Before somebody else has it.
+        let held = self.puts(span)?;
+        let given = self.change(|state, todo| state.check_held(span).map(|()| give(state, todo)))?;
+        if held && !given {
+            self.note_got(span);
+        }
+        Ok(given)
     }
 
     /// Gives the memory of a span back before the span. The system calls run unlocked: the receipt

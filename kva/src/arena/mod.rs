@@ -424,7 +424,7 @@ impl Arena {
     /// the asker gets the lock later, by which it sees the withdrawal, and does not queue it.
     pub fn forget(&self, id: GrowId) {
         self.inner.change(|state, todo| {
-            state.let_go(id);
+            state.requests.let_go(id);
             if let Some(at) = state.requests.find_claim(id)
                 && matches!(state.requests.asker(at), Asker::Grow(_))
                 && let Asker::Grow(grow) = state.dequeue(at)
@@ -447,7 +447,7 @@ impl Arena {
     /// Gives a span back to the grow that `claim` names, past everybody else who waits:
     /// the span never is free in between (P3). The grow may be asleep in
     /// [`alloc_claiming`](Self::alloc_claiming), or on its way there, or wait as a token
-    /// ([`ask`](Self::ask)). Its memory stays as it is.
+    /// ([`ask`](Self::ask)). Its memory stays as it is, also that of what is cut off.
     ///
     /// If the grow has its answer already, or asked for a shape that `span` does not satisfy, or for
     /// more than its client may have, nothing is changed, and the span is still the caller's
@@ -457,31 +457,24 @@ impl Arena {
     /// # Errors
     /// As [`free`](Self::free).
     pub fn free_to(&self, claim: Claim<'_>, span: Span) -> Result<Heir, FreeError> {
-        let inner = &*self.inner;
-        inner.puts(span)?;
-        inner.change(|state, todo| {
-            state.check_held(span)?;
-            let given = if let Some(at) = state.requests.find_claim(claim.id()) {
-                let &Request { placement, client, .. } = state.requests.get(at);
-                state.suits(span.busy(), &placement, client) && state.hand_over(at, span, todo)
-            } else {
-                state.keep_for(claim, span, todo)
+        let given = self.inner.offer(span, |state, todo| {
+            let Some(at) = state.requests.find_claim(claim.id()) else {
+                return state.keep_for(claim, span, todo);
             };
-            Ok(if given { Heir::Claimant } else { Heir::Gone })
-        })
+            let &Request { placement, client, .. } = state.requests.get(at);
+            state.suits(span.busy(), &placement, client) && state.hand_over(at, span, todo)
+        })?;
+        Ok(if given { Heir::Claimant } else { Heir::Gone })
     }
 
     /// Gives a span to the oldest request that came before `than` and that it suits: to
-    /// that one and nobody else. Its memory stays as it is. `Ok(false)`: there is none, nothing was
-    /// changed, and the span is still the caller's.
+    /// that one and nobody else. Its memory stays as it is, also that of what is cut off. `Ok(false)`: there
+    /// is none, nothing was changed, and the span is still the caller's.
     ///
     /// # Errors
     /// As [`free`](Self::free).
     pub fn yield_to_older(&self, span: Span, than: u64) -> Result<bool, FreeError> {
-        let inner = &*self.inner;
-        inner.puts(span)?;
-        inner.change(|state, todo| {
-            state.check_held(span)?;
+        self.inner.offer(span, |state, todo| {
             let busy = span.busy();
             while !todo.is_full()
                 && let Some(at) = state
@@ -491,10 +484,10 @@ impl Arena {
                 // Before others are back in line, whom it does not pass, as this leaves their client room.
                 state.requests.note_pass_of(at);
                 if state.hand_over(at, span, todo) {
-                    return Ok(true);
+                    return true;
                 }
             }
-            Ok(false)
+            false
         })
     }
 

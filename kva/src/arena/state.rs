@@ -13,7 +13,7 @@ use super::todo::Todo;
 use super::{AllocError, FreeError, Inner};
 use crate::clients::Clients;
 use crate::clock::NEVER;
-use crate::grow::{Claim, Committed, GrowId};
+use crate::grow::{Claim, Committed};
 use crate::placement::Placement;
 use crate::requests::{Asker, LOOKAHEAD, Request, Requests};
 use crate::shape::{Shape, Span};
@@ -90,6 +90,7 @@ impl State {
     /// Restores invariant 1, or as much of it as `todo` has room for, and publishes
     /// what others may know without the lock.
     pub(super) fn settle(&mut self, todo: &mut Todo<'_>) {
+        self.free_abandoned(todo);
         if self.closed {
             self.refuse_all(todo);
         } else {
@@ -356,7 +357,7 @@ impl State {
             if self.suits(kept.busy(), placement, client) {
                 return Some(arena.span(self.pass_on(kept.busy(), placement, client)));
             }
-            self.give(kept.busy());
+            self.free_kept(arena, kept, |state| state.requests.abandon(kept));
         }
         None
     }
@@ -365,14 +366,22 @@ impl State {
     pub(super) fn spend(&mut self, claim: Option<Claim<'_>>) {
         let Some(claim) = claim else { return };
         claim.spend();
-        self.let_go(claim.id());
+        self.requests.let_go(claim.id());
     }
 
-    /// Frees what is kept for a grow that will not come for it.
-    pub(super) fn let_go(&mut self, claim: GrowId) {
-        while let Some(parked) = self.requests.take_parked(claim) {
-            self.give(parked.busy());
+    /// Frees what was kept for grows that will not come for it. Its memory goes first, if it is to go: then
+    /// `todo` comes back, also for what there is no room for now.
+    fn free_abandoned(&mut self, todo: &mut Todo<'_>) {
+        while !todo.abandoned.is_full()
+            && let Some(span) = self.requests.take_abandoned()
+        {
+            self.free_kept(todo.arena, span, |_| todo.abandoned.push(span));
         }
+    }
+
+    /// Frees a span that was kept. If its memory goes first, that is done `later`.
+    fn free_kept(&mut self, arena: &Inner, span: Span, later: impl FnOnce(&mut Self)) {
+        if arena.regions.decommit_any(span) { later(self) } else { self.give(span.busy()) }
     }
 
     pub(super) fn check_held(&self, span: Span) -> Result<(), FreeError> {

@@ -18,6 +18,8 @@ pub(super) struct Todo<'a> {
     /// What was granted, and has no memory. It goes back by the same loop: whoever it is granted to next
     /// may have no more luck, and so on through all who wait, which no stack has room for.
     unbacked: ArrayVec<Span, BATCH>,
+    /// What was kept for who will not come for it. It goes back by the same loop, without its memory.
+    pub(super) abandoned: ArrayVec<Span, BATCH>,
     /// Withdrawn tokens, dropped outside the lock.
     pub(super) withdrawn: ArrayVec<SpanGrow, BATCH>,
     /// Hooks to be called.
@@ -37,6 +39,7 @@ impl<'a> Todo<'a> {
             arena,
             grants: ArrayVec::new(),
             unbacked: ArrayVec::new(),
+            abandoned: ArrayVec::new(),
             wakes: ArrayVec::new(),
             withdrawn: ArrayVec::new(),
             calls: Calls::new(),
@@ -81,11 +84,15 @@ impl Todo<'_> {
                 self.more = true;
                 self.panics.guard(|| step.ask(self.arena));
             }
-            if !std::mem::take(&mut self.more) && self.called.is_empty() && self.unbacked.is_empty() {
+            for span in &self.abandoned {
+                self.arena.regions.decommit(*span, self.arena.quantum);
+            }
+            let gives = !self.unbacked.is_empty() || !self.abandoned.is_empty();
+            if !std::mem::take(&mut self.more) && self.called.is_empty() && !gives {
                 return self.panics.go_on();
             }
             let mut state = self.arena.state.lock();
-            for span in self.unbacked.drain(..) {
+            for span in self.unbacked.drain(..).chain(self.abandoned.drain(..)) {
                 // A client that relocates may have said meanwhile that it does not need it.
                 if state.check_held(span).is_ok() {
                     state.give(span.busy());

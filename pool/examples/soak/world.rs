@@ -63,8 +63,10 @@ pub(crate) struct World {
     pub(crate) pieces: RawPool,
     /// Sleeps in its back-end.
     pub(crate) classic: RawPool<Classic<ArenaPages>>,
-    /// Whether it has all that `scarce` has, which it keeps: its low water.
-    pub(crate) classic_is_full: Arc<AtomicBool>,
+    /// The same, of all that `scarce` has.
+    pub(crate) last_page: RawPool<Classic<ArenaPages>>,
+    /// Whether it has that, which it keeps: it is its low water.
+    pub(crate) has_last_page: Arc<AtomicBool>,
     pub(crate) primed: RawPool,
     pub(crate) lines: Pool<Object>,
     /// Its limits are changed all the time.
@@ -101,9 +103,11 @@ impl World {
         let pages = pages.build(memory.clone())?;
         let root = RawPool::builder(item(1024)?, 6).name("root").critical_reserve(3).build(memory.clone())?;
         let pieces = RawPool::builder(item(512)?, 32).name("pieces").build(quota.clone())?;
+        let classic = RawPool::builder(item(2 * QUANTUM)?, 8).name("classic").low_water(1);
+        let classic = classic.build(Classic::new(ArenaPages(memory.clone())))?;
         let scarce = Arena::new(region(1, Reserve::new())?, QUANTUM)?.client(Client::new("scarce"))?;
-        let classic = RawPool::builder(item(QUANTUM)?, 8).name("classic").low_water(1);
-        let classic = classic.build(Classic::new(ArenaPages(scarce.clone())))?;
+        let last_page = RawPool::builder(item(QUANTUM)?, 8).name("last page").low_water(1);
+        let last_page = last_page.build(Classic::new(ArenaPages(scarce.clone())))?;
         let primed = RawPool::builder(item(2048)?, 3).name("primed").build_primed(memory.clone());
         let primed = primed.context("priming")?;
 
@@ -130,14 +134,15 @@ impl World {
         let jobs = Pool::from_factory(4, AsyncFactory::on_tokio(in_time(&maker))).name("jobs").bypass(2);
         let jobs = jobs.tokio_timer().reset(Object::reset).build()?;
 
-        let watched_classic = Watched::new(classic.clone(), Some(&scarce));
-        let classic_is_full = watched_classic.had_low_water.clone();
+        let watched_last_page = Watched::new(last_page.clone(), Some(&scarce));
+        let has_last_page = watched_last_page.had_low_water.clone();
         let watched = vec![
             Watched::new(small.clone(), Some(&memory)),
             Watched::new(pages.clone(), Some(&memory)).bypass(0),
             Watched::new(root.clone(), Some(&memory)),
             Watched::new(pieces.clone(), Some(&quota)),
-            watched_classic,
+            Watched::new(classic.clone(), Some(&memory)),
+            watched_last_page,
             Watched::new(primed.clone(), Some(&memory)),
             Watched::new(lines.clone(), Some(&memory)),
             Watched::new(resized.clone(), Some(&memory)).limit_up_to(RESIZED),
@@ -164,7 +169,8 @@ impl World {
             root,
             pieces,
             classic,
-            classic_is_full,
+            last_page,
+            has_last_page,
             primed,
             lines,
             resized,

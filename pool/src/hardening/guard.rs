@@ -146,7 +146,11 @@ impl<B: Backend> Core<B> {
                     let page = self.lock().pages.remove(page);
                     panics.guard(|| self.backend().release(page, self.carve.page));
                 }
-                Err(refused) => _ = panics.guard(|| self.tell_shut(&guarded, refused)),
+                Err(refused) => {
+                    // Whatever its destructor would give to whom, that one could not use it.
+                    std::mem::forget(self.lock().pages.remove(page));
+                    panics.guard(|| self.tell_shut(&guarded, refused));
+                }
             }
         }
         let guards = self.lock().pages.guards();

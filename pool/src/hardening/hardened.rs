@@ -58,24 +58,23 @@ impl<B: Backend> Core<B> {
             self.vet_one(hardened, loan, &mut panics);
         }
         panics.go_on();
+        if let Some(here) = hardened.here() {
+            for loan in kept.each() {
+                self.note_trace(loan.slot, Last::Got, &here);
+            }
+        }
         kept.into_loans()
     }
 
     fn vet_one(&self, hardened: &Hardened, loan: &Loan, panics: &mut FirstPanic) {
-        let here = hardened.here();
-        if hardened.poison > 0 && !loan.fresh {
-            // SAFETY: the item is the getter's alone, as long, and was filled as it was put: it is not
-            // fresh.
-            let spoilt = unsafe { spoilt(loan.ptr, hardened.poison) };
-            if let Some(spoilt) = spoilt {
-                let (kind, item) = (ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)));
-                if !panics.guard(|| self.violated(hardened, kind, item, here)) {
-                    return;
-                }
-            }
+        if hardened.poison == 0 || loan.fresh {
+            return;
         }
-        if let Some(here) = here {
-            self.note_trace(loan.slot, Last::Got, &here);
+        // SAFETY: the item is the getter's alone, as long, and was filled as it was put: it is not fresh.
+        let spoilt = unsafe { spoilt(loan.ptr, hardened.poison) };
+        if let Some(spoilt) = spoilt {
+            let (kind, item) = (ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)));
+            panics.guard(|| self.violated(hardened, kind, item, hardened.here()));
         }
     }
 

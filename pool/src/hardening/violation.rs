@@ -62,7 +62,7 @@ pub enum ViolationKind {
     },
     /// Nobody's doing: the kernel would not make the guard page after an item accessible again, so that
     /// the item's page cannot be given up. It stays with the pool, which lends it again and holds it even
-    /// above its limit, high water or after a close; `drain` counts it. It is tried anew when a page becomes
+    /// above its limit, high water or after a close. It is tried anew when a page becomes
     /// idle, and by whatever asks for pages to go. If the kernel still refuses as the pool itself goes, the
     /// page is lost to its back-end.
     GuardShut(GuardError),

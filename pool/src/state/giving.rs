@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use kva::NEVER;
 
-use super::{Arrival, State};
+use super::State;
 use crate::backend::Backend;
-use crate::grows::Asleep;
+use crate::grows::{Asleep, Pending};
 use crate::pages::{ApartPage, IdlePage};
 use crate::todo::{Dismantle, Heir, Object, Release, Todo};
 
 impl<B: Backend> State<B> {
     /// A page became wholly free: somebody outside the pool may need it more.
     pub(super) fn offer(&mut self, page: IdlePage, todo: &mut Todo<'_, B>) {
-        self.pages.try_guards();
+        self.gives_way |= self.pages.try_guards();
         if self.closed || self.ledger.is_over() {
             return; // it goes anyway
         }
@@ -106,15 +106,12 @@ impl<B: Backend> State<B> {
 
     /// A page that might have come back was taken.
     pub(crate) fn taken(&mut self, by: Heir) {
-        self.counts.yielded += u64::from(matches!(by, Heir::OlderThan(_)));
+        match by {
+            Heir::Anybody => {}
+            Heir::OlderThan(_) => self.counts.yielded += 1,
+            Heir::Grow(id) => _ = self.grows.get_mut(id).map(Pending::inherits),
+        }
         self.ledger.ended();
-    }
-
-    /// A page has come back, for which a slot was held.
-    pub(crate) fn came_back(&mut self, (page, base): Arrival<B>, from: Heir) {
-        self.arrive(page, base);
-        // It was not offered to anybody else then.
-        self.gives_way |= matches!(from, Heir::Grow(_));
     }
 
     /// Gives a page up. It leaves at once, unless there are objects in it, or a guard behind it: those

@@ -374,10 +374,8 @@ impl<B: Backend> State<B> {
     ) -> Result<(), GetError<B::Error>> {
         let mut pending = self.grows.end(id);
         todo.works.extend(pending.parked.take());
-        if !B::CLAIMS {
-            let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
-            self.counts.stolen += pending.stolen(came_back);
-        }
+        let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
+        self.counts.stolen += pending.stolen(came_back, B::CLAIMS);
         if pending.released > 0 {
             // What is still on its way to it must not be kept for it for ever.
             self.fixed.table.end(id);

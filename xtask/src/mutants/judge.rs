@@ -70,7 +70,7 @@ impl<'a> Bench<'a> {
         models.args(["test", "--release", "--no-run", "-p", "loom-tests"]);
         let mut units = cargo();
         units.args(["test", "--no-run"]).arg("--target-dir").arg(&dir);
-        let (mut any_model, mut any_unit) = (false, false);
+        let (mut any_model, mut any_unit, mut any_lib) = (false, false, false);
         for judge in judges {
             match judge {
                 Judge::Model { test, .. } => {
@@ -80,12 +80,15 @@ impl<'a> Bench<'a> {
                 Judge::Unit { package, test, .. } => {
                     units.args(["-p", package]);
                     match test {
-                        None => units.arg("--lib"),
-                        Some(test) => units.args(["--test", test]),
-                    };
+                        None => any_lib = true,
+                        Some(test) => _ = units.args(["--test", test]),
+                    }
                     any_unit = true;
                 }
             }
+        }
+        if any_lib {
+            units.arg("--lib");
         }
         let mut built = Built::new();
         if any_model {

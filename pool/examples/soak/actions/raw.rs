@@ -133,7 +133,7 @@ pub(super) fn get_beside_reserve(cx: &mut Cx) -> Done {
 }
 
 pub(super) fn get_classic(cx: &mut Cx) -> Done {
-    let pool = cx.world.classic.clone();
+    let pool = if cx.rng.bool() { cx.world.classic.clone() } else { cx.world.last_page.clone() };
     if cx.rng.bool() {
         let got = pool.get();
         return visit(cx, &pool, got, SURE);
@@ -146,10 +146,10 @@ pub(super) fn get_classic(cx: &mut Cx) -> Done {
 /// comes back, also if the sleeper's time is up just then.
 pub(super) fn steal(cx: &mut Cx) -> Done {
     let world = &cx.world;
-    let is_full = world.classic_is_full.load(Relaxed);
+    let is_held = world.has_last_page.load(Relaxed);
     match world.scarce.try_alloc(Shape::new(1).expect("not zero")) {
         Ok(span) => {
-            holds!(!is_full, "P3: what was released for somebody is no thief's", "{:?}", world.classic);
+            holds!(!is_held, "P3: what was released for somebody is no thief's", "{:?}", world.last_page);
             numbers::free(&world.scarce, span);
             Done::Yes
         }
