@@ -74,7 +74,9 @@ impl<B: Backend> Core<B> {
         let spoilt = unsafe { spoilt(loan.ptr, hardened.poison) };
         if let Some(spoilt) = spoilt {
             let (kind, item) = (ViolationKind::of(spoilt), Some((loan.ptr, loan.slot)));
-            panics.guard(|| self.violated(hardened, kind, item, hardened.here()));
+            // Before the guard, which would be in it.
+            let here = hardened.here();
+            panics.guard(|| self.violated(hardened, kind, item, here));
         }
     }
 
