@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn each_law_that_is_named_is_one_of_the_soaks() {
         let soak = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("pool").join("examples/soak");
-        let files = fs::read_dir(soak).unwrap().map(|entry| entry.unwrap().path());
+        let folders = [soak.join("actions"), soak].map(|folder| fs::read_dir(folder).unwrap());
+        let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         let sources: String =
             files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect();
         for promise in &Plan::load().unwrap().promise {
