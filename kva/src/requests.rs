@@ -9,7 +9,8 @@
 //!
 //! 1. A live entry is in `order` or `held_back`, except a sleeper, thread or task, that was answered:
 //!    it keeps its entry, out of both, until it looks and takes its answer.
-//! 2. `parked` holds spans that were freed to grows on their way here, and to no others.
+//! 2. `parked` holds spans that were freed to grows on their way here, and those that were
+//!    let go since: `settle` takes these away.
 //!    Who comes takes what is parked, or lets it go; who is forgotten lets it go; a claim
 //!    is spent when its grow leaves: so none is parked for a grow that will not come.
 //! 3. `order` and `held_back` are sorted by `asked_at`, oldest first.

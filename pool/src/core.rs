@@ -126,9 +126,9 @@ impl<B: Backend> Drop for HeldSlot<'_, B> {
 /// What became of a page that might come back, still to be said to the pool.
 pub(crate) struct Offered<'a, B: Backend> {
     slot: HeldSlot<'a, B>,
-    /// Who has it, if it did not come back. Nobody in particular, if it could not be guarded again.
-    by: Heir,
-    back: Option<Arrival<B>>,
+    to: Heir,
+    /// It, or who has it. If it could not be guarded again, that is anybody.
+    end: Result<Arrival<B>, Heir>,
 }
 
 /// How a grow ended, still to be said to the pool. Said when dropped, so also if caller code
@@ -300,31 +300,38 @@ impl<B: Backend> Core<B> {
             Heir::Grow(id) => self.backend.release_to(page, layout, Claim::new(&self.table, id)),
             Heir::OlderThan(moment) => self.backend.yield_to_older(page, layout, moment),
         };
-        let (back, slot) = match (back, slot) {
-            (Some(page), Some(slot)) => (self.arrival(page).ok(), Some((slot, Heir::Anybody))),
-            (Some(page), None) => {
-                self.backend.release(page, layout);
-                (None, None)
+        match (back, slot) {
+            (None, Some(slot)) => return Some(Offered { slot, to, end: Err(to) }),
+            (Some(page), Some(slot)) => {
+                let end = self.arrival(page).map_err(|_| Heir::Anybody);
+                return Some(Offered { slot, to, end });
             }
-            (None, slot) => (None, slot.map(|slot| (slot, to))),
-        };
-        if back.is_none() {
-            // Last: a subscriber may panic.
-            event!(self, "gave a page up", heir = to);
+            (Some(page), None) => self.backend.release(page, layout),
+            (None, None) => {}
         }
-        slot.map(|(slot, by)| Offered { slot, by, back })
+        // Last: a subscriber may panic.
+        self.gave_up(to);
+        None
+    }
+
+    pub(crate) fn gave_up(&self, to: Heir) {
+        event!(self, "gave a page up", heir = to);
     }
 
     /// Says what became of a page that was offered. With the `todo` of who offered it: whom it goes to
-    /// next may be gone, too, and so on through all who sleep, which no stack has room for.
-    pub(crate) fn offered<'a>(&'a self, Offered { slot, by, back }: Offered<'a, B>, todo: &mut Todo<'a, B>) {
+    /// next may be gone, too, and so on through all who sleep, which no stack has room for. Who has it, if
+    /// it did not come back.
+    pub(crate) fn offered<'a>(&'a self, offered: Offered<'a, B>, todo: &mut Todo<'a, B>) -> Option<Heir> {
+        let Offered { slot, to, end } = offered;
         let mut state = self.state.lock();
         slot.taken();
-        match back {
-            Some((page, base)) => state.arrive(page, base),
-            None => state.taken(by),
+        let by = end.as_ref().err().copied();
+        match end {
+            Ok(arrival) => state.came_back(arrival, to),
+            Err(by) => state.taken(by),
         }
         state.settle(todo);
+        by
     }
 
     /// Destroys an object that the pool gives up.

@@ -65,13 +65,15 @@ impl Pending {
         self.inherits = true;
     }
 
-    /// How many of the pages that were released for it did not reach it, if it comes back
-    /// with the one that starts at `base`. With claims, what does not reach it comes back to the pool; but
-    /// if it never went where its page was kept, that is anybody's.
-    pub(crate) fn stolen(&self, base: Option<usize>, claims: bool) -> u64 {
-        if claims {
-            return u64::from(self.inherits && base.is_none());
-        }
+    /// With claims, of one that comes back without a page: whether one was kept for it, where it never
+    /// went. That is anybody's now.
+    pub(crate) const fn left_its_page(&self) -> bool {
+        self.inherits
+    }
+
+    /// Without claims: how many of the pages that were released for it did not reach it, if it comes back
+    /// with the one that starts at `base`.
+    pub(crate) fn stolen(&self, base: Option<usize>) -> u64 {
         let reached = base.is_some_and(|base| self.heir_of.contains(&base));
         self.released.saturating_sub(u64::from(reached))
     }

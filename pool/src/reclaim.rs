@@ -27,19 +27,21 @@ impl<B: Backend> Core<B> {
     ) -> usize {
         let (mut all, mut swept) = (0, false);
         loop {
-            let mut todo = Todo::new(self);
-            let mut state = self.lock();
-            if all == 0 {
-                state.pages.try_guards();
-            }
-            let keep = keep(&mut state);
-            let cached = state.is_worth_sweeping(keep);
-            let given = (0..batch).take_while(|_| state.give_up_idle(keep, within, &mut todo)).count();
-            state.settle(&mut todo);
-            drop(state);
-            todo.act();
-            // Some may have stayed that were to go.
-            let given = given.saturating_sub(todo.stayed);
+            let (given, cached) = {
+                let mut todo = Todo::new(self);
+                let mut state = self.lock();
+                if all == 0 {
+                    state.pages.try_guards();
+                }
+                let keep = keep(&mut state);
+                let cached = state.is_worth_sweeping(keep);
+                let given = (0..batch).take_while(|_| state.give_up_idle(keep, within, &mut todo)).count();
+                state.settle(&mut todo);
+                drop(state);
+                todo.act();
+                // Some may have stayed that were to go, the last of them.
+                (given.min(todo.gone), cached)
+            };
             all += given;
             if given < batch {
                 if !cached || swept || !more() {

@@ -68,8 +68,8 @@ pub(crate) struct Todo<'a, B: Backend> {
     pub(crate) unused: ArrayVec<Unused<B::Error>, BATCH>,
     /// Guards that would not open, of which somebody is told when all else is done.
     shut: ArrayVec<(Guarded, Unguarded), BATCH>,
-    /// How many pages stayed for that.
-    pub(crate) stayed: usize,
+    /// How many pages were given up, those first that were first to go.
+    pub(crate) gone: usize,
     /// There was more to decide than there is room for.
     pub(crate) more: bool,
 }
@@ -99,7 +99,7 @@ impl<'a, B: Backend> Todo<'a, B> {
             works: ArrayVec::new(),
             unused: ArrayVec::new(),
             shut: ArrayVec::new(),
-            stayed: 0,
+            gone: 0,
             more: false,
         }
     }
@@ -138,8 +138,10 @@ impl<'a, B: Backend> Todo<'a, B> {
             while let Some(release) = self.releases.pop_at(0) {
                 let mut offered = None;
                 self.panics.guard(|| offered = core.release(release));
-                if let Some(offered) = offered {
-                    core.offered(offered, self);
+                if let Some(offered) = offered
+                    && let Some(by) = core.offered(offered, self)
+                {
+                    self.panics.guard(|| core.gave_up(by));
                 }
             }
             while let Some(id) = self.forgets.pop_at(0) {
@@ -148,15 +150,27 @@ impl<'a, B: Backend> Todo<'a, B> {
             while let Some(waker) = self.kicked.pop_at(0) {
                 self.panics.guard(|| waker.wake());
             }
-            if !std::mem::take(&mut self.more) {
+            if std::mem::take(&mut self.more) {
+                core.decide_again(self);
+            } else if self.owes_nothing() {
                 break;
             }
-            core.decide_again(self);
         }
         for (guarded, refused) in std::mem::take(&mut self.shut) {
             self.panics.guard(|| core.tell_shut(&guarded, refused));
         }
         self.panics.go_on();
+    }
+
+    /// What comes back is settled in the middle of it, and may owe what was done before.
+    fn owes_nothing(&self) -> bool {
+        self.ended.is_empty()
+            && self.kicked.is_empty()
+            && self.unused.is_empty()
+            && self.works.is_empty()
+            && self.dismantles.is_empty()
+            && self.releases.is_empty()
+            && self.forgets.is_empty()
     }
 
     /// Opens the guards of pages that are to be given up, and destroys their objects, a batch at a time.
@@ -167,7 +181,6 @@ impl<'a, B: Backend> Todo<'a, B> {
                 && let Err(refused) = guarded.open()
             {
                 // Nor would any other open now.
-                self.stayed += self.dismantles.len();
                 core.keep_shut(self);
                 // Of as many as there is room for: one says what there is to say.
                 let _ = self.shut.try_push((guarded, refused));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use kva::NEVER;
 
-use super::State;
+use super::{Arrival, State};
 use crate::backend::Backend;
 use crate::grows::{Asleep, Pending};
 use crate::pages::{ApartPage, IdlePage};
@@ -114,6 +114,13 @@ impl<B: Backend> State<B> {
         self.ledger.ended();
     }
 
+    /// A page has come back, for which a slot was held.
+    pub(crate) fn came_back(&mut self, (page, base): Arrival<B>, from: Heir) {
+        self.arrive(page, base);
+        // It was offered to nobody else then.
+        self.gives_way |= matches!(from, Heir::Grow(_));
+    }
+
     /// Gives a page up. It leaves at once, unless there are objects in it, or a guard behind it: those
     /// are destroyed first, and that is opened, with no lock held.
     pub(super) fn give_up(&mut self, page: IdlePage, to: Heir, todo: &mut Todo<'_, B>) {
@@ -144,6 +151,7 @@ impl<B: Backend> State<B> {
         let held = may_come_back && self.ledger.reserve();
         let to = if matches!(to, Heir::OlderThan(_)) && !held { Heir::Anybody } else { to };
         todo.releases.push(Release { page, to, held });
+        todo.gone += 1;
     }
 
     /// A guard will not open. All pages that are on their way out for `todo` stay, as they were, and no

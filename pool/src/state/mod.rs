@@ -374,8 +374,11 @@ impl<B: Backend> State<B> {
     ) -> Result<(), GetError<B::Error>> {
         let mut pending = self.grows.end(id);
         todo.works.extend(pending.parked.take());
-        let came_back = end.as_ref().ok().map(|(_, base)| base.addr().get());
-        self.counts.stolen += pending.stolen(came_back, B::CLAIMS);
+        self.counts.stolen += if B::CLAIMS {
+            u64::from(matches!(end, Err(NoPage::Refused(_))) && pending.left_its_page())
+        } else {
+            pending.stolen(end.as_ref().ok().map(|(_, base)| base.addr().get()))
+        };
         if pending.released > 0 {
             // What is still on its way to it must not be kept for it for ever.
             self.fixed.table.end(id);
