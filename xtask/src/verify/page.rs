@@ -58,7 +58,7 @@ pub(super) fn of(plan: &Plan, outcomes: &Outcomes) -> anyhow::Result<String> {
             summary(&promise.properties, |tests| format!("{} properties", said.count(tests))),
             summary(&promise.faults, |tests| format!("{} tests", said.count(tests))),
             summary(&promise.stress, |tests| format!("{} tests", said.count(tests))),
-            summary(&promise.soak, |laws| format!("{} laws", laws.len())),
+            summary(&promise.soak, |laws| counted(laws.len(), "law")),
         ];
         let anchor = format!("{} {}", promise.name, promise.title).to_lowercase().replace(' ', "-");
         let anchor = anchor.replace('\'', "");
@@ -166,7 +166,7 @@ impl<'a> Index<'a> {
         let holds: BTreeSet<_> = races.iter().flat_map(|race| &race.holds).collect();
         let states: f64 =
             holds.iter().filter_map(|name| self.spin.get(&***name)).map(|case| case.states).sum();
-        format!("{} cases, {states:.0} states", holds.len())
+        format!("{}, {states:.0} states", counted(holds.len(), "case"))
     }
 
     fn of_bugs(&self, promise: &Promise) -> String {
@@ -275,4 +275,8 @@ impl<'a> Index<'a> {
 fn ran<'a>(races: &[Race], ran: &HashMap<&str, &'a Model>) -> Vec<&'a Model> {
     let names: BTreeSet<_> = races.iter().flat_map(|race| &race.holds).collect();
     names.into_iter().filter_map(|name| ran.get(&**name).copied()).collect()
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
