@@ -1,7 +1,7 @@
 //! Who asks an arena by tokens that nobody sleeps for: a world looks at what it was granted.
 
 use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Placement, Refusal, Sink, Span};
+use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Placement, Refusal, Sink, Span, SpanGrow};
 
 #[derive(Debug, Default)]
 struct Told(Mutex<(Vec<Span>, Vec<Refusal<AllocError>>)>);
@@ -13,6 +13,18 @@ impl Sink<Span, AllocError> for Told {
             Ok(span) => granted.push(span),
             Err(refusal) => refused.push(refusal),
         }
+    }
+}
+
+/// Asks by a request that was reserved.
+///
+/// # Panics
+/// If the answer is none of an arena's.
+pub fn ask(arena: &Arena, grow: SpanGrow, placement: impl Into<Placement>) {
+    match arena.ask(placement, grow) {
+        Answer::Now(committed, end) => committed.finish(end.map_err(Refusal::Error)),
+        Answer::Later | Answer::Withdrawn => {}
+        other => panic!("an arena answers now, later or not at all: {other:?}"),
     }
 }
 
@@ -36,13 +48,19 @@ impl Asker {
         &self.table
     }
 
+    /// A request that has yet to be asked.
+    pub fn reserve(&self, arena: &Arena, slot: u32) -> SpanGrow {
+        self.table.reserve(slot, arena.clock().now(), self.told.clone())
+    }
+
     /// Asks; what is granted at once is among what was granted.
+    ///
+    /// # Panics
+    /// As [`ask`].
     pub fn ask(&self, arena: &Arena, slot: u32, placement: impl Into<Placement>) -> GrowId {
-        let grow = self.table.reserve(slot, arena.clock().now(), self.told.clone());
+        let grow = self.reserve(arena, slot);
         let id = grow.id();
-        if let Answer::Now(committed, end) = arena.ask(placement, grow) {
-            committed.finish(end.map_err(Refusal::Error));
-        }
+        ask(arena, grow, placement);
         id
     }
 

@@ -5,9 +5,10 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use kva::sync::Arc;
 use kva::sync::thread::spawn;
-use kva::sync::{Arc, Mutex};
-use kva::{AllocError, Answer, Arena, Claim, GrowId, GrowTable, Heir, Refusal, Sink, Span};
+use kva::{AllocError, Arena, Claim, GrowId, Heir, Span};
+use loom_tests::asking::{Asker, ask};
 use loom_tests::historical::FreeThenWake;
 use loom_tests::record::{Recorder, STEAL};
 use loom_tests::run::{Witness, known_bad, model, recorded, witnessed};
@@ -159,16 +160,6 @@ fn an_heir_that_is_not_forgotten_keeps_it() {
     known_bad("steal/heir_not_forgotten", "rest: a span was lost", || failing_heir(false));
 }
 
-/// Who asks by a token, and waits for nothing.
-#[derive(Default)]
-struct Asker(Mutex<Vec<Span>>);
-
-impl Sink<Span, AllocError> for Asker {
-    fn finish(&self, _: GrowId, end: Result<Span, Refusal<AllocError>>) {
-        self.0.lock().extend(end);
-    }
-}
-
 /// A thief that asked before the getter did and is first in the arena's queue: only a
 /// claim keeps the page from it.
 #[test]
@@ -177,17 +168,16 @@ fn a_thief_first_in_line_gets_nothing() {
         let arena = arena(1, 0);
         let pool = pool_of_one(ArenaPages(arena.clone()));
         let item = pool.try_get().unwrap();
-        let (thief, table) = (Arc::new(Asker::default()), GrowTable::new(1));
-        let token = table.reserve(0, arena.clock().now(), thief.clone());
-        assert!(matches!(arena.ask(one(), token), Answer::Later));
+        let thief = Asker::new(1);
+        thief.ask(&arena, 0, one());
+        assert_eq!(arena.stats().waiting, 1);
         let getter = {
             let pool = pool.clone();
             spawn(move || get(&pool).unwrap())
         };
         put(&pool, item);
         let item = getter.join().unwrap();
-        let stolen = std::mem::take(&mut *thief.0.lock());
-        assert!(stolen.is_empty(), "the page was stolen");
+        assert_eq!(thief.granted(), 0, "the page was stolen");
         put(&pool, item);
         arena.close();
         let stats = assert_pool_at_rest(&pool, 1);
@@ -295,35 +285,25 @@ fn a_span_freed_to_who_is_withdrawn() {
     witnessed("steal/withdrawn_heir", "the heir was gone", |gone| {
         let arena = arena(1, 0);
         let span = arena.try_alloc(one()).unwrap();
-        let (heir, table) = (Arc::new(Asker::default()), GrowTable::new(1));
-        let token = table.reserve(0, arena.clock().now(), heir.clone());
-        let id = token.id();
+        let heir = Asker::new(1);
+        let grow = heir.reserve(&arena, 0);
+        let id = grow.id();
         let asker = {
             let arena = arena.clone();
-            spawn(move || match arena.ask(one(), token) {
-                Answer::Now(committed, end) => committed.finish(end.map_err(Refusal::Error)),
-                Answer::Later | Answer::Withdrawn => {}
-                other => panic!("an arena answers now, later or not at all: {other:?}"),
-            })
+            spawn(move || ask(&arena, grow, one()))
         };
         let withdrawer = {
-            let (arena, table) = (arena.clone(), table.clone());
-            spawn(move || {
-                if table.withdraw(id) {
-                    arena.forget(id);
-                }
-            })
+            let (arena, heir) = (arena.clone(), heir.clone());
+            spawn(move || heir.withdraw(&arena, id))
         };
-        let freed = arena.free_to(Claim::new(&table, id), span).unwrap();
+        let freed = arena.free_to(heir.claim(id), span).unwrap();
         if freed == Heir::Gone {
             arena.free(span).unwrap();
         }
         gone.saw(freed == Heir::Gone);
         asker.join().unwrap();
         withdrawer.join().unwrap();
-        for span in std::mem::take(&mut *heir.0.lock()) {
-            arena.free(span).unwrap();
-        }
+        heir.free_all(&arena);
         assert_arena_whole(&arena);
     });
 }
@@ -335,8 +315,8 @@ fn a_span_freed_to_who_was_answered() {
     witnessed("steal/answered_heir", "the heir was gone", |gone| {
         let arena = arena(2, 0);
         let [span, other] = [(); 2].map(|()| arena.try_alloc(one()).unwrap());
-        let (heir, table) = (Arc::new(Asker::default()), GrowTable::new(1));
-        let claimant = table.reserve(0, arena.clock().now(), heir.clone()).commit().unwrap();
+        let heir = Asker::new(1);
+        let claimant = heir.reserve(&arena, 0).commit().unwrap();
         let id = claimant.id();
         let sleeper = {
             let arena = arena.clone();
@@ -352,14 +332,14 @@ fn a_span_freed_to_who_was_answered() {
                 arena.try_alloc(one()).ok()
             })
         };
-        let freed = arena.free_to(Claim::new(&table, id), span).unwrap();
+        let freed = arena.free_to(heir.claim(id), span).unwrap();
         gone.saw(freed == Heir::Gone);
         let has = thief.join().unwrap();
         assert!(has.is_none_or(|has| has.start() == other.start()), "the page was stolen");
         sleeper.join().unwrap();
         let kept = (freed == Heir::Gone).then_some(span);
-        let had = std::mem::take(&mut *heir.0.lock());
-        had.into_iter().chain(has).chain(kept).for_each(|span| arena.free(span).unwrap());
+        heir.free_all(&arena);
+        has.into_iter().chain(kept).for_each(|span| arena.free(span).unwrap());
         assert_arena_whole(&arena);
     });
 }

@@ -153,21 +153,19 @@ impl Grows {
 
     /// Nobody counts on this grow any more.
     pub(crate) fn give_up(&mut self, id: GrowId) {
-        let pending = self.pending.iter_mut().find(|pending| pending.id == id && !pending.surplus);
+        let pending = self.get_mut(id).filter(|pending| !pending.surplus);
         pending.expect("a grow is given up once, while it is pending").surplus = true;
         self.surplus += 1;
     }
 
     /// A getter that drove it gives up waiting; whether one had before.
     pub(crate) fn note_left(&mut self, id: GrowId) -> bool {
-        let pending = self.pending.iter_mut().find(|pending| pending.id == id);
-        std::mem::replace(&mut pending.expect("it is pending").was_left, true)
+        std::mem::replace(&mut self.get_mut(id).expect("it is pending").was_left, true)
     }
 
     /// Keeps what is to be driven for a pending grow until somebody takes it on.
     pub(crate) fn park(&mut self, id: GrowId, work: Work) {
-        let pending = self.pending.iter_mut().find(|pending| pending.id == id);
-        let before = pending.expect("it is pending").parked.replace(work);
+        let before = self.get_mut(id).expect("it is pending").parked.replace(work);
         debug_assert!(before.is_none(), "a grow has one driver");
         self.parked += 1;
     }

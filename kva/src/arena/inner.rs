@@ -124,7 +124,7 @@ impl Inner {
     }
 
     /// The calling thread gives away a span, if it is of this arena. Whether it was known to hold it.
-    pub(super) fn puts(&self, span: Span) -> Result<bool, FreeError> {
+    fn puts(&self, span: Span) -> Result<bool, FreeError> {
         if span.arena != self.id {
             return Err(FreeError::ForeignArena(span));
         }
